@@ -1,0 +1,1 @@
+//! channelgate: an authenticating reverse proxy for conda channels.
