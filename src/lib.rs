@@ -1,1 +1,5 @@
 //! channelgate: an authenticating reverse proxy for conda channels.
+
+pub mod clock;
+pub mod conda;
+pub mod semantics;

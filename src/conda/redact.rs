@@ -1,0 +1,86 @@
+//! Paths as logs and error bodies may show them: without the token, wherever a client put it.
+//!
+//! Only parsed pieces are ever shown. People also put tokens where none belongs (`/<TOKEN>/channel`, a file name), so besides the
+//! token position everything that looks like a token is masked.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::target::{PathToken, RequestTarget};
+
+/// Stands where a token stood, in the form that conda prints.
+pub const MASK: &str = "<TOKEN>";
+
+/// Shown for a path that could not be parsed: its raw bytes may hold anything.
+pub const UNPARSABLE: &str = "<unparsable>";
+
+/// A whole segment of at least this many token characters is masked: it is no file (those have a dot) and no usual name.
+const SEGMENT_BYTES_MIN: usize = 20;
+
+/// Inside a longer segment, such as a file name, a run of token characters this long is masked; package names stay below it.
+const RUN_BYTES_MIN: usize = 36;
+
+/// The path of `target` for display: `/t/<TOKEN>/channel/noarch/repodata.json`.
+pub fn path(target: &RequestTarget<'_>) -> String {
+    let rest = text(target.rest());
+    let mut shown = String::with_capacity(rest.len() + 12);
+    if *target.token() != PathToken::Absent {
+        let _ = write!(shown, "/t/{MASK}");
+    }
+    if !rest.is_empty() || shown.is_empty() {
+        shown.push('/');
+        shown.push_str(&rest);
+    }
+    shown
+}
+
+/// The path in `raw` for display, [`UNPARSABLE`] if it does not parse. A query is dropped.
+pub fn raw_path(raw: &str) -> String {
+    let without_query = raw.split(['?', '#']).next().unwrap_or_default();
+    RequestTarget::parse(without_query).map_or_else(|_| UNPARSABLE.to_owned(), |target| path(&target))
+}
+
+/// `text`, segment by segment, with everything masked that could be a token: whole segments and long runs of `[A-Za-z0-9-]` that mix
+/// letters and digits and are not a hexadecimal digest (shards are named by one, and knowing a digest opens nothing).
+pub fn text(text: &str) -> Cow<'_, str> {
+    let suspect = |run: &str, bytes_min| run.len() >= bytes_min && could_be_token(run);
+    let runs = || text.split(|c| !is_token_char(c));
+    if !text
+        .split('/')
+        .any(|segment| segment.chars().all(is_token_char) && suspect(segment, SEGMENT_BYTES_MIN))
+        && !runs().any(|run| suspect(run, RUN_BYTES_MIN))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for (index, segment) in text.split('/').enumerate() {
+        if index > 0 {
+            shown.push('/');
+        }
+        let bytes_min = if segment.chars().all(is_token_char) { SEGMENT_BYTES_MIN } else { RUN_BYTES_MIN };
+        let mut rest = segment;
+        while !rest.is_empty() {
+            let (run, after) = split_where(rest, |c| !is_token_char(c));
+            shown.push_str(if suspect(run, bytes_min) { MASK } else { run });
+            let (between, after) = split_where(after, is_token_char);
+            shown.push_str(between);
+            rest = after;
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at_checked(text.find(stop).unwrap_or(text.len())).unwrap_or((text, ""))
+}
+
+fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-'
+}
+
+fn could_be_token(run: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| run.as_bytes().iter().any(test);
+    let is_digest = matches!(run.len(), 32 | 40 | 64)
+        && run.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
+    has(u8::is_ascii_alphabetic) && has(u8::is_ascii_digit) && !is_digest
+}

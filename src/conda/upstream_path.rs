@@ -1,0 +1,59 @@
+//! A path below an upstream channel, in the one encoding that upstreams are asked in.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::location::{Location, Resource};
+
+/// What to ask an upstream for, relative to the channel's root there: `label/dev/linux-64/x-1.0-0.conda`.
+///
+/// Made from a [`Location`] only, so that every segment has passed the rules of the grammar: none is empty, begins with a dot,
+/// or holds a slash, a backslash or a control character, and a token position cannot be among them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamPath {
+    decoded: String,
+}
+
+/// Everything but RFC 3986 unreserved characters is escaped: S3 and its kin read a raw `+` as a space.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+impl UpstreamPath {
+    /// The path of `location`; `None` where it names nothing that a channel has.
+    pub fn of(location: &Location<'_>) -> Option<Self> {
+        let mut decoded = String::with_capacity(96);
+        if let Some(label) = location.label {
+            push(&mut decoded, &["label", label]);
+        }
+        match location.resource {
+            Resource::ChannelFile(file) => push(&mut decoded, &[file.as_str()]),
+            Resource::Icon(file) => push(&mut decoded, &["icons", file.as_str()]),
+            Resource::SubdirFile(subdir, file) => push(&mut decoded, &[subdir.as_str(), file.as_str()]),
+            Resource::Shard(subdir, file) => push(&mut decoded, &[subdir.as_str(), "shards", file.as_str()]),
+            Resource::Nowhere => return None,
+        }
+        Some(Self { decoded })
+    }
+
+    /// The decoded path, without a leading slash: what a directory is asked for.
+    pub fn decoded(&self) -> &str {
+        &self.decoded
+    }
+
+    /// The path as it goes into a URL, without a leading slash.
+    pub fn encoded(&self) -> String {
+        utf8_percent_encode(&self.decoded, ESCAPED).to_string()
+    }
+
+    /// The last segment, decoded.
+    pub fn file_name(&self) -> &str {
+        self.decoded.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+fn push(path: &mut String, segments: &[&str]) {
+    for segment in segments {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(segment);
+    }
+}

@@ -1,0 +1,78 @@
+//! Entity tags and modification times (RFC 9110 section 8.8).
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+
+/// An entity tag, with its quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EntityTag(HeaderValue);
+
+impl EntityTag {
+    /// Reads one entity tag, weak or strong; `None` for what is not one.
+    pub fn parse(value: &HeaderValue) -> Option<Self> {
+        let text = value.as_bytes();
+        let opaque = text.strip_prefix(b"W/").unwrap_or(text);
+        let inner = opaque.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        // RFC 9110 section 8.8.3: etagc is %x21 / %x23-7E / obs-text.
+        inner
+            .iter()
+            .all(|&byte| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80)
+            .then(|| Self(value.clone()))
+    }
+
+    /// A strong tag around `opaque`, which must be made of letters, digits and hyphens; other characters are left out.
+    pub fn strong(opaque: &str) -> Self {
+        let clean: String = opaque.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        Self(
+            HeaderValue::try_from(format!("\"{clean}\""))
+                .unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
+        )
+    }
+
+    /// True unless it begins with `W/`.
+    pub fn is_strong(&self) -> bool {
+        !self.0.as_bytes().starts_with(b"W/")
+    }
+
+    /// The header value.
+    pub fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    fn opaque(&self) -> &[u8] {
+        self.0.as_bytes().strip_prefix(b"W/").unwrap_or(self.0.as_bytes())
+    }
+
+    /// Strong comparison: both strong and equal. For ranges.
+    pub fn matches_strongly(&self, other: &[u8]) -> bool {
+        self.is_strong() && self.0.as_bytes() == other
+    }
+
+    /// Weak comparison: equal but for `W/`. For `If-None-Match`.
+    pub fn matches_weakly(&self, other: &[u8]) -> bool {
+        self.opaque() == other.strip_prefix(b"W/").unwrap_or(other)
+    }
+}
+
+/// What identifies one version of a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<EntityTag>,
+    /// `Last-Modified`, to the second.
+    pub last_modified: Option<SystemTime>,
+}
+
+/// `time` as HTTP writes it (IMF-fixdate).
+pub fn http_date(time: SystemTime) -> HeaderValue {
+    // Years past 9999 or before 1970 have no IMF-fixdate; httpdate panics on them.
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let time = time.clamp(SystemTime::UNIX_EPOCH, last);
+    HeaderValue::try_from(httpdate::fmt_http_date(time)).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
+pub fn parse_http_date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
+}
