@@ -25,6 +25,7 @@ pub use channel_name::{ChannelName, ChannelNameError};
 pub use location::{FileKind, FileName, Location, Resource};
 pub use segment::PathError;
 pub use subdir::Subdir;
+pub(crate) use target::is_masked;
 pub use target::{PathToken, RequestTarget};
 pub use upstream_path::UpstreamPath;
 

@@ -1,5 +1,6 @@
 //! Names that a channel of this gate may have.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -73,6 +74,13 @@ impl ChannelName {
 
     /// The name as configured.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lets a map of names be asked with a part of a path.
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

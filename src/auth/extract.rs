@@ -1,0 +1,103 @@
+//! Finding the credential that decides.
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::credential::{Carrier, Credential, CredentialError, Scratch};
+use crate::conda::{PathToken, RequestTarget, is_masked};
+use crate::token::Secret;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_AUTH: HeaderName = HeaderName::from_static("x-auth");
+
+/// Clients disagree about padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The credential that decides for a request.
+///
+/// # Errors
+///
+/// A credential header that occurs twice, whichever carrier would have decided.
+pub fn extract<'r>(
+    target: &'r RequestTarget<'_>,
+    headers: &'r HeaderMap,
+    scratch: &'r mut Scratch,
+) -> Result<Credential<'r>, CredentialError> {
+    let authorization = only(headers, &AUTHORIZATION, "Authorization")?;
+    let api_key = only(headers, &X_API_KEY, "X-API-Key")?;
+    let x_auth = only(headers, &X_AUTH, "X-Auth")?;
+    let mut masked = false;
+
+    match target.token() {
+        PathToken::Present(value) => {
+            return Ok(Credential::Presented {
+                secret: Secret::new(value.as_bytes()),
+                carrier: Carrier::Path,
+            });
+        }
+        PathToken::Masked => masked = true,
+        PathToken::Absent => {}
+    }
+    if let Some(value) = authorization {
+        let (carrier, bytes) = authorization_secret(value.as_bytes(), scratch);
+        if !is_mask(bytes) {
+            return Ok(Credential::Presented { secret: Secret::new(bytes), carrier });
+        }
+        masked = true;
+    }
+    for (value, carrier) in [(api_key, Carrier::ApiKey), (x_auth, Carrier::XAuth)] {
+        let Some(bytes) = value.map(|value| value.as_bytes().trim_ascii()) else { continue };
+        if !is_mask(bytes) {
+            return Ok(Credential::Presented { secret: Secret::new(bytes), carrier });
+        }
+        masked = true;
+    }
+    Ok(Credential::Absent { masked })
+}
+
+fn only<'r>(
+    headers: &'r HeaderMap,
+    name: &HeaderName,
+    shown: &'static str,
+) -> Result<Option<&'r HeaderValue>, CredentialError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() { Err(CredentialError::Repeated(shown)) } else { Ok(first) }
+}
+
+/// What an `Authorization` header carries. An unreadable one carries nothing that anybody was issued: the empty secret.
+fn authorization_secret<'r>(value: &'r [u8], scratch: &'r mut Scratch) -> (Carrier, &'r [u8]) {
+    let value = value.trim_ascii();
+    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(end).unwrap_or((value, b""));
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"token") {
+        (Carrier::Token, rest)
+    } else if scheme.eq_ignore_ascii_case(b"bearer") {
+        (Carrier::Bearer, rest)
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        (Carrier::Basic, basic_secret(rest, scratch).unwrap_or_default())
+    } else {
+        (Carrier::OtherScheme, b"")
+    }
+}
+
+/// The token in `user:password`: the password with any user, or the user where the password is empty or `x-oauth-basic`.
+fn basic_secret<'r>(encoded: &[u8], scratch: &'r mut Scratch) -> Option<&'r [u8]> {
+    let buffer = scratch.bytes();
+    let length = BASE64.decode_slice(encoded, buffer).ok()?;
+    let decoded = buffer.get(..length)?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
+    Some(if password.is_empty() || password == b"x-oauth-basic" { user } else { password })
+}
+
+fn is_mask(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(is_masked)
+}

@@ -1,0 +1,158 @@
+//! Tests of the decision: its table, and that it never gives more to a token that has less.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::conda::{ChannelName, RequestTarget};
+use crate::token::{End, EndCause, Scopes, TokenId, TokenKind, TokenRecord};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn channels() -> Channels {
+    let private = |organizations: &[&str]| Access::Private {
+        organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
+    };
+    let channel = |name: &str, access| Channel { name: ChannelName::parse(name).unwrap(), access };
+    Channels::new([
+        channel("open", Access::Public),
+        channel("ours", private(&[])),
+        channel("acme", private(&["acme"])),
+        channel("ours/nested", private(&["beta"])),
+    ])
+}
+
+fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRecord {
+    TokenRecord {
+        id: TokenId(Uuid::nil()),
+        kind: TokenKind::Scoped,
+        organization_id: Uuid::nil(),
+        organization: organization.into(),
+        name: Some("ci".into()),
+        user: None,
+        scopes: scopes.parse().unwrap(),
+        channels: allowed.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+        created_at: Timestamp::from_millis(0),
+        expires_at: None,
+        end: None,
+    }
+}
+
+fn ended(cause: EndCause) -> TokenRecord {
+    TokenRecord { end: Some(End { cause, at: NOW, reason: None }), ..token("acme", "repos", None) }
+}
+
+fn outcome(caller: &Caller, path: &str) -> String {
+    let channels = channels();
+    let target = RequestTarget::parse(path).unwrap();
+    match decide(caller, &channels.locate(&target), NOW) {
+        Ok(permit) => format!("permit {}", permit.channel().name),
+        Err(DenyReason::TokenMissing { masked }) => format!("missing{}", if masked { " masked" } else { "" }),
+        Err(DenyReason::TokenUnknown) => "unknown".into(),
+        Err(DenyReason::TokenExpired(..)) => "expired".into(),
+        Err(DenyReason::TokenEnded(_, cause)) => cause.as_str().into(),
+        Err(DenyReason::ScopeMissing(_)) => "scope".into(),
+        Err(DenyReason::ChannelForbidden(_)) => "forbidden".into(),
+        Err(DenyReason::NotFound) => "not found".into(),
+    }
+}
+
+fn known(record: TokenRecord) -> Caller {
+    Caller::Known(Arc::new(record))
+}
+
+#[test]
+fn decision_table() {
+    let nobody = Caller::Anonymous { masked: false };
+    let masked = Caller::Anonymous { masked: true };
+    let acme = known(token("acme", "repos", None));
+    let beta = known(token("beta", "conda:download", None));
+    let narrow = known(token("acme", "repos", Some(&["acme"])));
+    let pypi = known(token("acme", "pypi", None));
+    let expired = known(TokenRecord { expires_at: Some(NOW), ..token("acme", "repos", None) });
+    let file = "noarch/repodata.json";
+    for (name, caller, channel, file, expected) in [
+        ("public, nobody", &nobody, "open", file, "permit open"),
+        ("public, masked", &masked, "open", file, "permit open"),
+        ("public, other scope", &pypi, "open", file, "permit open"),
+        ("public, other channels", &narrow, "open", file, "permit open"),
+        ("public, unknown token", &Caller::Unknown, "open", file, "unknown"),
+        ("public, expired token", &expired, "open", file, "expired"),
+        ("private, nobody", &nobody, "ours", file, "missing"),
+        ("private, masked", &masked, "ours", file, "missing masked"),
+        ("private, unknown token", &Caller::Unknown, "ours", file, "unknown"),
+        ("private, any organization", &beta, "ours", file, "permit ours"),
+        ("private, listed organization", &acme, "acme", file, "permit acme"),
+        ("private, other organization", &beta, "acme", file, "forbidden"),
+        ("nested name, longest wins", &acme, "ours/nested", file, "forbidden"),
+        ("nested name", &beta, "ours/nested", file, "permit ours/nested"),
+        ("label", &acme, "acme", "label/dev/noarch/x.conda", "permit acme"),
+        ("token for this channel", &narrow, "acme", file, "permit acme"),
+        ("token for another channel", &narrow, "ours", file, "forbidden"),
+        ("no conda scope", &pypi, "acme", file, "scope"),
+        ("no such channel, nobody", &nobody, "none", file, "missing"),
+        ("no such channel, token", &acme, "none", file, "forbidden"),
+        ("no such channel, no scope", &pypi, "none", file, "scope"),
+        ("no such channel, expired", &expired, "none", file, "expired"),
+        ("notices, public", &nobody, "open", "notices.json", "permit open"),
+        ("notices, private", &nobody, "ours", "notices.json", "not found"),
+        ("notices, private, masked", &masked, "ours", "notices.json", "not found"),
+        ("notices, no such channel", &nobody, "none", "notices.json", "not found"),
+        ("notices, nested, no such", &nobody, "none/x", "notices.json", "not found"),
+        ("notices, label", &nobody, "ours", "label/dev/notices.json", "not found"),
+        ("notices, bad token", &Caller::Unknown, "open", "notices.json", "unknown"),
+        ("notices, token", &acme, "ours", "notices.json", "permit ours"),
+        ("notices, forbidden", &beta, "acme", "notices.json", "forbidden"),
+        ("nothing there, public", &nobody, "open", "noarch/a/b", "not found"),
+        ("nothing there, private, nobody", &nobody, "ours", "noarch/a/b", "missing"),
+        ("nothing there, private, token", &acme, "ours", "noarch/a/b", "not found"),
+    ] {
+        assert_eq!(outcome(caller, &format!("/{channel}/{file}")), expected, "{name}");
+    }
+    for (cause, expected) in [
+        (EndCause::Revoked, "revoked"),
+        (EndCause::Replaced, "replaced"),
+        (EndCause::SubscriptionEnded, "subscription_ended"),
+        (EndCause::SeatRemoved, "seat_removed"),
+    ] {
+        assert_eq!(outcome(&known(ended(cause)), "/open/noarch/repodata.json"), expected);
+    }
+}
+
+fn any_token() -> impl Strategy<Value = TokenRecord> {
+    let scopes = prop::sample::subsequence(crate::token::Scope::EVERY.to_vec(), 1..=11);
+    let allowed =
+        prop::option::of(prop::sample::subsequence(vec!["open", "ours", "acme", "ours/nested"], 0..=4));
+    let organization = prop::sample::select(vec!["acme", "beta"]);
+    let expires_at = prop::option::of(999_990i64..1_000_010);
+    (scopes, allowed, organization, expires_at).prop_map(|(scopes, allowed, organization, expires_at)| {
+        TokenRecord {
+            scopes: Scopes::of(&scopes),
+            expires_at: expires_at.map(Timestamp::from_millis),
+            ..token(organization, "repos", allowed.as_deref())
+        }
+    })
+}
+
+proptest! {
+    /// Taking a scope or a channel away, or shortening the life, never turns a refusal into a permit.
+    #[test]
+    fn decide_is_monotone(
+        full in any_token(), drop_scope in any::<prop::sample::Index>(), drop_channels in any::<bool>(), earlier in 0i64..20,
+        path in prop::sample::select(vec!["/open/noarch/x", "/ours/noarch/x", "/acme/noarch/x", "/ours/nested/noarch/x", "/none/noarch/x"]),
+    ) {
+        let kept: Vec<_> = full.scopes.iter().collect();
+        let dropped = drop_scope.index(kept.len());
+        let less = TokenRecord {
+            scopes: Scopes::of(&kept.iter().enumerate().filter(|(at, _)| *at != dropped).map(|(_, scope)| *scope).collect::<Vec<_>>()),
+            channels: if drop_channels { Some(Vec::new()) } else { full.channels.clone() },
+            expires_at: full.expires_at.map(|at| Timestamp::from_millis(at.as_millis() - earlier)),
+            ..full.clone()
+        };
+        let permitted = |record: TokenRecord| outcome(&known(record), path).starts_with("permit");
+        prop_assert!(permitted(full) || !permitted(less));
+    }
+}

@@ -1,0 +1,20 @@
+//! Tokens: their format, what is kept of them, what they are good for.
+//!
+//! A token's value exists in two places only: in the request that carries it, as a [`Secret`] that cannot be printed or kept, and in
+//! the answer that issues it, as a [`Minted`] value. Everything else knows its SHA-256, the [`TokenDigest`]. A value has 190 bits from
+//! the operating system's random source, so a plain fast digest is as good as a slow one.
+//!
+//! This module is pure but for the random source; it never holds a secret longer than the digest takes. Read [`crate::policy`] next.
+
+mod mint;
+mod record;
+mod scope;
+mod secret;
+
+pub use mint::{Minted, RandomError, is_importable};
+pub use record::{End, EndCause, TokenId, TokenKind, TokenRecord, TokenState, UnknownWord};
+pub use scope::{Scope, ScopeError, Scopes};
+pub use secret::{Secret, TokenDigest};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! What is known of a token: everything but its value.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::scope::Scopes;
+use crate::clock::Timestamp;
+
+/// Names one token for ever; safe to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenId(pub Uuid);
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who uses a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// Everybody of an organization; at most one.
+    Site,
+    /// One user of an organization; at most one for each.
+    Individual,
+    /// Whatever it was made for; named.
+    Scoped,
+}
+
+impl TokenKind {
+    /// The word that people and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Site => "site",
+            Self::Individual => "individual",
+            Self::Scoped => "scoped",
+        }
+    }
+}
+
+/// Why a token ended before it expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndCause {
+    /// Somebody revoked it.
+    Revoked,
+    /// It was issued again.
+    Replaced,
+    /// The organization's subscription was cancelled.
+    SubscriptionEnded,
+    /// Its user lost the seat.
+    SeatRemoved,
+}
+
+impl EndCause {
+    /// The word that people and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+            Self::SubscriptionEnded => "subscription_ended",
+            Self::SeatRemoved => "seat_removed",
+        }
+    }
+}
+
+/// A word that the store should not contain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a known word here")]
+pub struct UnknownWord(pub String);
+
+impl FromStr for TokenKind {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let kinds = [Self::Site, Self::Individual, Self::Scoped];
+        kinds.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+    }
+}
+
+impl FromStr for EndCause {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let causes = [Self::Revoked, Self::Replaced, Self::SubscriptionEnded, Self::SeatRemoved];
+        causes.into_iter().find(|cause| cause.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+    }
+}
+
+/// The end of a token, by somebody's act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub cause: EndCause,
+    /// From when on it no longer serves; in the future while a reissue's grace lasts.
+    pub at: Timestamp,
+    /// What the person who did it wrote about it.
+    pub reason: Option<String>,
+}
+
+/// A token as the store keeps it, without its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its id.
+    pub id: TokenId,
+    /// Who uses it.
+    pub kind: TokenKind,
+    /// The id of its organization.
+    pub organization_id: Uuid,
+    /// The name of its organization.
+    pub organization: Arc<str>,
+    /// The name it was given; scoped tokens have one.
+    pub name: Option<String>,
+    /// The user it belongs to or acts as.
+    pub user: Option<String>,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// The channels it is confined to; `None` for all that its organization may read.
+    pub channels: Option<Vec<String>>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// From when on it no longer serves by itself; `None` for never.
+    pub expires_at: Option<Timestamp>,
+    /// Its end by somebody's act.
+    pub end: Option<End>,
+}
+
+/// Whether a token serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState<'t> {
+    /// It does.
+    Live,
+    /// Its time is over since then.
+    Expired(Timestamp),
+    /// Somebody ended it.
+    Ended(&'t End),
+}
+
+impl TokenRecord {
+    /// Whether the token serves at `now`. Of two ends the earlier one counts; the first moment of an end is the end.
+    pub fn state(&self, now: Timestamp) -> TokenState<'_> {
+        let ended = self.end.as_ref().filter(|end| end.at <= now);
+        let expired = self.expires_at.filter(|&at| at <= now);
+        match (ended, expired) {
+            (Some(end), Some(expiry)) if expiry < end.at => TokenState::Expired(expiry),
+            (Some(end), _) => TokenState::Ended(end),
+            (None, Some(expiry)) => TokenState::Expired(expiry),
+            (None, None) => TokenState::Live,
+        }
+    }
+
+    /// True if it is confined to channels and `channel` is not one of them.
+    pub fn excludes_channel(&self, channel: &str) -> bool {
+        self.channels.as_ref().is_some_and(|channels| !channels.iter().any(|name| name == channel))
+    }
+}
+
+/// How to speak of a token to its holder: `token "ci" (id …) of organization "acme"`.
+impl fmt::Display for TokenRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.user, self.kind) {
+            (Some(name), ..) => write!(f, "token \"{name}\"")?,
+            (None, Some(user), _) => write!(f, "token of user \"{user}\"")?,
+            (None, None, TokenKind::Site) => f.write_str("site token")?,
+            (None, None, _) => f.write_str("token")?,
+        }
+        write!(f, " (id {}) of organization \"{}\"", self.id, self.organization)
+    }
+}

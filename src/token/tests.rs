@@ -1,0 +1,121 @@
+//! Tests of the token format, scopes and states.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+
+fn plausible(value: &str) -> bool {
+    Secret::new(value.as_bytes()).is_plausible()
+}
+
+#[test]
+fn minted_tokens_have_the_format_that_conda_can_carry() {
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..200 {
+        let minted = Minted::random().unwrap();
+        let value = minted.expose();
+        assert_eq!(value.len(), 41);
+        assert!(value.starts_with("cg-"));
+        assert!(value.chars().skip(3).all(|c| c.is_ascii_alphanumeric()));
+        assert!(plausible(value));
+        assert!(minted.digest() == Secret::new(value.as_bytes()).digest());
+        assert!(seen.insert(value.to_owned()));
+    }
+    let letters: std::collections::HashSet<char> =
+        seen.iter().flat_map(|value| value.chars().skip(3).take(32)).collect();
+    assert_eq!(letters.len(), 62, "every letter occurs");
+}
+
+#[test]
+fn mistyped_and_foreign_values_are_told_apart() {
+    let value = Minted::random().unwrap().expose().to_owned();
+    for at in 3..value.len() {
+        let mut mistyped: Vec<u8> = value.clone().into_bytes();
+        mistyped[at] = if mistyped[at] == b'x' { b'y' } else { b'x' };
+        assert!(!Secret::new(&mistyped).is_plausible(), "changed at {at}");
+    }
+    assert!(!plausible(&value[..40]));
+    assert!(!plausible(&format!("{value}0")));
+    for (foreign, expected) in [
+        ("xy-72b914cc-c105-4ec7-a969-ab21d23480ed", true),
+        ("01234567890123456789", true),
+        ("0123456789012345678", false),
+        ("0123456789012345678_", false),
+        ("0123456789 0123456789", false),
+        ("cg-0123456789012345678901234567890123456789", false),
+        ("", false),
+    ] {
+        assert_eq!(plausible(foreign), expected, "{foreign}");
+        assert_eq!(is_importable(foreign), expected, "{foreign}");
+    }
+    assert!(!plausible(&"a".repeat(257)));
+}
+
+#[test]
+fn scopes_are_read_by_name_and_unknown_ones_listed() {
+    let scopes: Scopes = "repos conda:download".parse().unwrap();
+    assert_eq!(scopes.to_string(), "repos conda:download");
+    let unknown = "repos write".parse::<Scopes>().unwrap_err().to_string();
+    assert!(unknown.contains("\"write\"") && unknown.contains("api:modify-group"), "{unknown}");
+    assert!(" ".parse::<Scopes>().is_err());
+    for scope in Scope::EVERY {
+        let reads = matches!(scope, Scope::All | Scope::Repos | Scope::Conda | Scope::CondaDownload);
+        let scopes: Scopes = scope.as_str().parse().unwrap();
+        assert_eq!(scopes.permit_conda_download(), reads, "{scopes}");
+        assert_eq!(scopes.iter().collect::<Vec<_>>(), [scope]);
+    }
+}
+
+fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
+    TokenRecord {
+        id: TokenId(uuid::Uuid::nil()),
+        kind: TokenKind::Site,
+        organization_id: uuid::Uuid::nil(),
+        organization: "acme".into(),
+        name: None,
+        user: None,
+        scopes: Scopes::of(&[Scope::Repos]),
+        channels: None,
+        created_at: Timestamp::from_millis(0),
+        expires_at: expires_at.map(Timestamp::from_millis),
+        end: ended_at.map(|at| End {
+            cause: EndCause::Revoked,
+            at: Timestamp::from_millis(at),
+            reason: None,
+        }),
+    }
+}
+
+#[test]
+fn state_counts_the_earlier_end_and_its_first_moment() {
+    for (name, expires_at, ended_at, now, expected) in [
+        ("no end", None, None, 10, "live"),
+        ("before expiry", Some(11), None, 10, "live"),
+        ("at expiry", Some(10), None, 10, "expired"),
+        ("at the end", None, Some(10), 10, "ended"),
+        ("grace", None, Some(11), 10, "live"),
+        ("revoked, then expired", Some(9), Some(8), 10, "ended"),
+        ("expired, then revoked", Some(8), Some(9), 10, "expired"),
+    ] {
+        let record = record(expires_at, ended_at);
+        let state = match record.state(Timestamp::from_millis(now)) {
+            TokenState::Live => "live",
+            TokenState::Expired(_) => "expired",
+            TokenState::Ended(_) => "ended",
+        };
+        assert_eq!(state, expected, "{name}");
+    }
+}
+
+proptest! {
+    /// conda finds exactly the token that was issued: its pattern is `/t/([a-zA-Z0-9-]*)`.
+    #[test]
+    fn any_bytes_are_screened_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let secret = Secret::new(&bytes);
+        if secret.is_plausible() {
+            prop_assert!(bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'));
+        }
+        let _ = secret.digest();
+    }
+}
