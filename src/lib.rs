@@ -1,9 +1,70 @@
 //! channelgate: an authenticating reverse proxy for conda channels.
+//!
+//! Clients point their channels at the gate. It checks a request's token against a memory in front of its token store and streams
+//! index and package bytes from an upstream repository. This page is the map; each module's own page says what it owns and what it
+//! must never do.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! bytes ─▶ Request
+//!   1 RequestTarget::parse(path)            conda     borrows         target | 400
+//!   2 auth::extract(&target, &headers)      auth      borrows         credential | none | 400
+//!   3 secret.digest()                       token     32 bytes        the secret goes out of scope here
+//!   4 verifier.recall(&digest) | lookup     verify    memory          Known | Unknown   (awaits only on a miss)
+//!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
+//!   6 fetch(&permit)                        index / upstream          Fetched
+//!   7 respond::ok | respond::refuse         gateway                   Response
+//! body ends or is dropped ─▶ access-log line and counters, exactly once
+//! ```
+//!
+//! The whole of it is [`gateway`]. Each step consumes what the one before made: no byte leaves without a [`policy::Permit`], by types and
+//! not by discipline.
+//!
+//! # Layers
+//!
+//! ```text
+//! L8  app  cli                       composition root; the only place that knows every component
+//! L7  config                         raw file -> meaning
+//! L6  gateway  admin                 faces: data plane, admin plane
+//! L5  verify  index                  memories in front of the ports: tokens, inspected indexes
+//! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
+//! L3  auth  policy          ┐
+//! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
+//! L1  conda  semantics      ┘ conda vocabulary and path grammar; HTTP semantics without I/O
+//! L0  clock  metrics  logging
+//! ```
+//!
+//! A module names only modules of lower layers; `tests/it/layering.rs` holds that. The crate is a library with a small binary so that
+//! tests, benches and fuzz targets reach every part; its items are not a stable interface.
+//!
+//! # I want to add …
+//!
+//! | | touch |
+//! | --- | --- |
+//! | a carrier | `auth/credential.rs`, `auth/extract.rs`, README; in a URL also `conda/redact.rs` |
+//! | an upstream kind | `upstream/<kind>.rs`, a variant in `upstream.rs`, `config/raw.rs`, the reference configuration |
+//! | a metric | `metrics.rs` or the component's `meters.rs`, one increment, README |
+//! | a store backend | `store/<name>.rs`, a variant, `config/raw.rs`, a line in the contract suite |
+//! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
+//! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |
 
 pub mod account;
+pub mod admin;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod conda;
+pub mod config;
+pub mod gateway;
+pub mod index;
+pub mod logging;
+pub mod metrics;
 pub mod policy;
 pub mod semantics;
+pub mod server;
+pub mod store;
 pub mod token;
+pub mod upstream;
+pub mod verify;

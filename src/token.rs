@@ -12,7 +12,9 @@ mod scope;
 mod secret;
 
 pub use mint::{Minted, RandomError, is_importable};
-pub use record::{End, EndCause, TokenId, TokenKind, TokenRecord, TokenState, UnknownWord};
+pub use record::{
+    End, EndCause, TokenId, TokenKind, TokenNameError, TokenRecord, TokenState, UnknownWord, check_token_name,
+};
 pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::{Secret, TokenDigest};
 

@@ -7,7 +7,7 @@ use super::decision::Asked;
 use crate::conda::{ChannelName, Location, RequestTarget};
 
 /// A configured channel, as far as decisions need it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     /// Its name.
     pub name: ChannelName,
@@ -58,16 +58,16 @@ impl Channels {
         }
     }
 
-    /// The channel that a path leads to, and what the path names in it. A path to no channel keeps the grammar's reading of its tail,
-    /// which says whether it asks for notices.
+    /// The channel that a path leads to, and what the path names in it.
     pub fn locate<'t>(&'t self, target: &'t RequestTarget<'_>) -> Asked<'t> {
-        for (name, tail) in target.prefixes() {
-            if let Some(channel) = self.by_name.get(name) {
-                return Asked { channel: Some(channel), location: Location::parse(tail) };
-            }
+        let by_grammar = target.rest().strip_prefix(target.asked_channel()).unwrap_or_default();
+        let by_grammar = Location::parse(by_grammar.strip_prefix('/').unwrap_or(by_grammar));
+        let found = target.prefixes().find_map(|(name, tail)| Some((self.by_name.get(name)?, tail)));
+        Asked {
+            channel: found.map(|(channel, _)| channel),
+            location: found.map_or(by_grammar, |(_, tail)| Location::parse(tail)),
+            is_for_notices: by_grammar.is_notices(),
         }
-        let tail = target.rest().strip_prefix(target.asked_channel()).unwrap_or_default();
-        Asked { channel: None, location: Location::parse(tail.strip_prefix('/').unwrap_or(tail)) }
     }
 
     /// The channels, in no order.

@@ -28,6 +28,8 @@ pub struct Asked<'t> {
     pub channel: Option<&'t Arc<Channel>>,
     /// What the path names in it.
     pub location: Location<'t>,
+    /// True if the path by its form asks for a channel's `notices.json`, whichever channels there are.
+    pub is_for_notices: bool,
 }
 
 /// The right to read one thing. Only [`decide`] makes one; whoever serves bytes demands it.
@@ -92,7 +94,7 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
         (Some(channel), ..) if channel.is_public() => channel,
         (channel, Some(token), _) => readable(channel, token)?,
         // conda asks for notices without its token, and a plugin aborts on 401 there.
-        (_, None, _) if asked.location.is_notices() => return Err(DenyReason::NotFound),
+        (_, None, _) if asked.is_for_notices => return Err(DenyReason::NotFound),
         (_, None, caller) => {
             return Err(DenyReason::TokenMissing {
                 masked: matches!(caller, Caller::Anonymous { masked: true }),

@@ -102,6 +102,7 @@ fn decision_table() {
         ("notices, private, masked", &masked, "ours", "notices.json", "not found"),
         ("notices, no such channel", &nobody, "none", "notices.json", "not found"),
         ("notices, nested, no such", &nobody, "none/x", "notices.json", "not found"),
+        ("notices, below a channel", &nobody, "ours", "deeper/notices.json", "not found"),
         ("notices, label", &nobody, "ours", "label/dev/notices.json", "not found"),
         ("notices, bad token", &Caller::Unknown, "open", "notices.json", "unknown"),
         ("notices, token", &acme, "ours", "notices.json", "permit ours"),

@@ -89,8 +89,9 @@ impl Span {
         self.end.saturating_sub(self.start)
     }
 
-    /// The value of `Content-Range` for this part of `length` bytes.
-    pub fn content_range(self, length: u64) -> String {
+    /// The value of `Content-Range` for this part of a body of `length` bytes; `*` where that is not known.
+    pub fn content_range(self, length: Option<u64>) -> String {
+        let length = length.map_or_else(|| "*".to_owned(), |length| length.to_string());
         format!("bytes {}-{}/{length}", self.start, self.end.saturating_sub(1))
     }
 

@@ -66,6 +66,25 @@ impl EndCause {
     }
 }
 
+/// A name that a token cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a token's name must have 1 to 128 characters, none of them a control character, and no space at its ends"
+)]
+pub struct TokenNameError;
+
+/// Checks a token's name. It is for people: anaconda-client makes names such as `binstar_client:alice@laptop`.
+///
+/// # Errors
+///
+/// One that could not be printed or typed again.
+pub fn check_token_name(name: &str) -> Result<(), TokenNameError> {
+    let good = (1..=128).contains(&name.chars().count())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name;
+    if good { Ok(()) } else { Err(TokenNameError) }
+}
+
 /// A word that the store should not contain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a known word here")]

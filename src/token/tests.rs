@@ -119,3 +119,13 @@ proptest! {
         let _ = secret.digest();
     }
 }
+
+#[test]
+fn token_names_are_whatever_people_can_read() {
+    for name in ["ci", "CI on Monday", "binstar_client:alice@laptop", "a/b c", "ä"] {
+        assert_eq!(check_token_name(name), Ok(()), "{name}");
+    }
+    for name in ["", " ci", "ci ", "c\ni", "c\u{85}i", &"a".repeat(129)] {
+        assert!(check_token_name(name).is_err(), "{name:?}");
+    }
+}

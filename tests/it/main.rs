@@ -1,1 +1,17 @@
-fn main() {}
+//! Tests of the library through its public face, in one binary.
+
+// Tests stop where they fail; the clippy setting that allows this knows only unit tests and functions marked as tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+// One binary: nothing here is reached from outside.
+#![allow(unreachable_pub)]
+
+mod gateway;
+mod server;
+mod support;
+mod upstream;

@@ -1,0 +1,198 @@
+//! The composition root: builds the parts from the configuration, wires them, and takes them down in order.
+//!
+//! | step | on failure |
+//! | --- | --- |
+//! | certificates, upstreams ([`parts`]) | all mistakes, exit 64 |
+//! | the data directory, the store, the first start ([`bootstrap`]) | one sentence that names the file, exit 1 |
+//! | both listeners | one sentence that names the address, exit 1 |
+//! | the feed follower, both planes | – |
+//!
+//! Two apps in one process work: nothing here is global. Read `app/run.rs` for signals, `app/bootstrap.rs` for the first start.
+
+mod bootstrap;
+mod parts;
+mod planes;
+mod run;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+
+pub use self::parts::{ComposeError, store as store_config, verify as verify_config};
+pub use self::run::serve;
+
+use self::planes::{AdminPlane, DataPlane};
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::server::{self, Bound, Shutdown, Tls};
+use crate::store::Store;
+use crate::verify::Verifier;
+use crate::{upstream, verify};
+
+/// A running gate. Dropping it without [`App::stop`] ends it at once.
+pub struct App {
+    data_address: SocketAddr,
+    admin_address: SocketAddr,
+    scheme: &'static str,
+    clock: Clock,
+    store: Store,
+    verifier: Verifier,
+    gateway: Arc<Gateway>,
+    upstream_meters: upstream::Meters,
+    tls: Option<Arc<Tls>>,
+    shutdown: Shutdown,
+    planes: Vec<JoinHandle<server::Drained>>,
+    follower: JoinHandle<()>,
+    first_start: Option<PathBuf>,
+}
+
+impl App {
+    /// Starts a gate: when this returns, both planes accept.
+    ///
+    /// # Errors
+    ///
+    /// A [`ComposeError`] for what the configuration promises and the machine does not keep; else what failed.
+    pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let metrics = Metrics::new()?;
+        let upstream_meters = upstream::Meters::register(metrics.registry())?;
+        let tls = parts::tls(config)?.map(Arc::new);
+        let routing = parts::routing(config, &upstream_meters)?;
+
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+        let store = Store::open(&parts::store(config)).await?;
+        let first_start = bootstrap::run(&store, &config.data_dir, clock.now()).await?;
+        let verify_meters = verify::Meters::register(metrics.registry())?;
+        let verifier = Verifier::new(store.clone(), clock.clone(), parts::verify(config), verify_meters);
+
+        let data = Bound::bind(config.listen.address)?;
+        let admin = Bound::bind(config.admin.address)?;
+        let (data_address, admin_address) = (data.local_addr(), admin.local_addr());
+
+        let gateway = Arc::new(Gateway::new(routing, verifier.clone(), clock.clone(), metrics.clone()));
+        let admin_plane = Admin::new(verifier.clone(), metrics.clone());
+        let shutdown = Shutdown::new();
+        let follower = tokio::spawn({
+            let (verifier, shutdown) = (verifier.clone(), shutdown.clone());
+            async move { verifier.follow(async move { shutdown.begun().await }).await }
+        });
+        let limits = parts::server(config);
+        let meters = |plane| server::Meters::register(metrics.registry(), plane);
+        let planes = vec![
+            tokio::spawn(server::serve(
+                data,
+                tls.clone(),
+                limits.clone(),
+                Arc::new(DataPlane(Arc::clone(&gateway))),
+                meters("data")?,
+                shutdown.clone(),
+            )),
+            tokio::spawn(server::serve(
+                admin,
+                None,
+                limits,
+                Arc::new(AdminPlane(admin_plane)),
+                meters("admin")?,
+                shutdown.clone(),
+            )),
+        ];
+        Ok(Self {
+            data_address,
+            admin_address,
+            scheme: config.listen.scheme(),
+            clock,
+            store,
+            verifier,
+            gateway,
+            upstream_meters,
+            tls,
+            shutdown,
+            planes,
+            follower,
+            first_start,
+        })
+    }
+
+    /// Where the data plane listens.
+    pub fn data_address(&self) -> SocketAddr {
+        self.data_address
+    }
+
+    /// Where the admin plane listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The line that says that both planes accept.
+    pub fn ready_line(&self) -> String {
+        let Self { scheme, data_address, admin_address, .. } = self;
+        format!("channelgate ready data={scheme}://{data_address} admin=http://{admin_address}")
+    }
+
+    /// The file with the first token, if this start was the first.
+    pub fn first_start(&self) -> Option<&PathBuf> {
+        self.first_start.as_ref()
+    }
+
+    /// The token store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What remembers tokens.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Takes up a new configuration: channels, upstreams, trusted proxies, certificates. Addresses, the store, limits of listeners and
+    /// memories stay as they were at the start.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; the old one stays, whole.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let routing = parts::routing(config, &self.upstream_meters)?;
+        if let Some(tls) = &self.tls {
+            tls.reload()?;
+        }
+        self.gateway.reconfigure(routing);
+        Ok(())
+    }
+
+    /// Stops accepting, lets running responses finish for as long as the configuration says, and closes the store.
+    pub async fn stop(mut self) -> usize {
+        self.shutdown.begin();
+        let mut cut = 0;
+        for plane in self.planes.drain(..) {
+            cut += plane.await.map_or(0, |summary| summary.cut);
+        }
+        let _ = tokio::time::timeout(STORE_PATIENCE, &mut self.follower).await;
+        let _ = tokio::time::timeout(STORE_PATIENCE, self.store.close()).await;
+        cut
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+        for plane in &self.planes {
+            plane.abort();
+        }
+        self.follower.abort();
+    }
+}
+
+/// How long the end waits for the store.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,43 @@
+//! The two planes as the listeners see them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+
+use crate::admin::Admin;
+use crate::gateway::{self, Gateway};
+use crate::server::{Peer, RequestBody, Respond};
+
+/// The data plane behind its listener.
+pub(super) struct DataPlane(pub(super) Arc<Gateway>);
+
+impl Respond for DataPlane {
+    type Body = gateway::Body;
+
+    async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<gateway::Body> {
+        let (parts, _discarded) = request.into_parts();
+        self.0.answer(&parts, peer.address).await
+    }
+
+    fn overloaded(&self, request: Request<RequestBody>, peer: Peer) -> Response<gateway::Body> {
+        let (parts, _discarded) = request.into_parts();
+        self.0.overloaded(&parts, peer.address)
+    }
+}
+
+/// The admin plane behind its listener.
+pub(super) struct AdminPlane(pub(super) Admin);
+
+impl Respond for AdminPlane {
+    type Body = Full<Bytes>;
+
+    async fn respond(&self, request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
+        self.0.answer(&request)
+    }
+
+    fn overloaded(&self, _request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
+        self.0.overloaded()
+    }
+}

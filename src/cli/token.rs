@@ -1,0 +1,215 @@
+//! `channelgate token …`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::UsageError;
+use super::args::{Expiry, Output, TokenCommand};
+use super::session::{Session, read_line};
+use super::view::{TokenView, token_table};
+use crate::store::{Issued, NewToken, Purpose};
+use crate::token::{
+    End, EndCause, Minted, Scope, Scopes, Secret, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
+    is_importable,
+};
+
+/// Runs one of the commands.
+///
+/// # Errors
+///
+/// The store's, names that there are not, and what nobody confirmed.
+pub(super) async fn run(command: TokenCommand, session: &Session) -> anyhow::Result<()> {
+    match command {
+        TokenCommand::Issue { org, site: _, grace, output } => issue_site(session, &org, grace, output).await,
+        TokenCommand::Create { org, name, scopes, channels, expiry, output } => {
+            let minted = Minted::random()?;
+            let wish = Wish { org, name, scopes, channels, expiry };
+            let record = insert_scoped(session, wish, &minted.digest()).await?;
+            show_value(session, output, &record, minted.expose())
+        }
+        TokenCommand::Import { org, name, scopes, channels, expiry, output } => {
+            let value = read_line("the token's value")?;
+            if !is_importable(&value) {
+                return Err(UsageError(
+                    "this value cannot be imported: it must have 20 to 256 characters of [A-Za-z0-9-], and if it begins with \
+                     cg- it must be a token that a channelgate issued"
+                        .to_owned(),
+                )
+                .into());
+            }
+            let wish = Wish { org, name, scopes, channels, expiry };
+            let record = insert_scoped(session, wish, &TokenDigest::of(value.as_bytes())).await?;
+            show(session, output, &record)
+        }
+        TokenCommand::List { org, output } => list(session, &org, output).await,
+        TokenCommand::Show { id, output } => show(session, output, &find(session, TokenId(id)).await?),
+        TokenCommand::Revoke { id, name, org, reason, output } => {
+            let record = match (id, name, org) {
+                (Some(id), ..) => find(session, TokenId(id)).await?,
+                (None, Some(name), Some(org)) => find_by_name(session, &org, &name).await?,
+                _ => {
+                    return Err(
+                        UsageError("name the token by its id, or by --name and --org".to_owned()).into()
+                    );
+                }
+            };
+            revoke(session, &record, reason, output).await
+        }
+        TokenCommand::Verify { output } => verify(session, output).await,
+    }
+}
+
+/// A scoped token as asked for.
+struct Wish {
+    org: String,
+    name: String,
+    scopes: Scopes,
+    channels: Option<Vec<String>>,
+    expiry: Expiry,
+}
+
+async fn insert_scoped(session: &Session, wish: Wish, digest: &TokenDigest) -> anyhow::Result<TokenRecord> {
+    session.organization(&wish.org).await?;
+    let now = session.now();
+    let token = NewToken {
+        organization: wish.org,
+        purpose: Purpose::Scoped { name: wish.name },
+        scopes: wish.scopes,
+        channels: wish.channels,
+        expires_at: Some(wish.expiry.after(now).map_err(UsageError)?),
+    };
+    Ok(session.store.insert_token(&token, digest, now, Duration::ZERO).await?.record)
+}
+
+async fn issue_site(session: &Session, org: &str, grace: Duration, output: Output) -> anyhow::Result<()> {
+    let organization = session.organization(org).await?;
+    let now = session.now();
+    if let Some(living) = living_site_token(session, org).await? {
+        let until = if grace.is_zero() { String::new() } else { format!(" on {}", now.plus(grace)) };
+        session.confirm(&format!("The {living} will stop working{until}"))?;
+    }
+    let minted = Minted::random()?;
+    let token = NewToken {
+        organization: org.to_owned(),
+        purpose: Purpose::Site,
+        scopes: Scopes::of(&[Scope::Repos]),
+        channels: None,
+        expires_at: organization.subscription.token_expiry(),
+    };
+    let Issued { record, replaced } =
+        session.store.insert_token(&token, &minted.digest(), now, grace).await?;
+    if let Some(previous) = replaced {
+        let end = previous.end.as_ref().map_or(now, |end| end.at);
+        eprintln!("It replaces the {previous}, which stops working on {end}.");
+    }
+    show_value(session, output, &record, minted.expose())
+}
+
+async fn living_site_token(session: &Session, org: &str) -> anyhow::Result<Option<TokenRecord>> {
+    let now = session.now();
+    let tokens = all(session, org).await?;
+    let replaced = |token: &TokenRecord| token.end.is_some();
+    Ok(tokens.into_iter().find(|token| {
+        token.kind == TokenKind::Site && token.state(now) == TokenState::Live && !replaced(token)
+    }))
+}
+
+/// How many tokens are read at once.
+const PAGE: u32 = 1_000;
+
+async fn all(session: &Session, org: &str) -> anyhow::Result<Vec<TokenRecord>> {
+    session.organization(org).await?;
+    let mut tokens: Vec<TokenRecord> = Vec::new();
+    loop {
+        let page = session.store.tokens(org, tokens.last().map(|last| last.id), PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        tokens.extend(page);
+        if is_last {
+            return Ok(tokens);
+        }
+    }
+}
+
+async fn list(session: &Session, org: &str, output: Output) -> anyhow::Result<()> {
+    let tokens = all(session, org).await?;
+    let views: Vec<_> = tokens.iter().map(|token| TokenView::new(token, session.now())).collect();
+    session.print(output, &views, |views| token_table(views))
+}
+
+async fn find(session: &Session, id: TokenId) -> anyhow::Result<TokenRecord> {
+    let found = session.store.token(id).await?;
+    found.with_context(|| {
+        format!("there is no token with the id {id}; `channelgate token list ORG` shows them")
+    })
+}
+
+async fn find_by_name(session: &Session, org: &str, name: &str) -> anyhow::Result<TokenRecord> {
+    session.organization(org).await?;
+    let found = session.store.token_by_name(org, name, session.now()).await?;
+    found.with_context(|| {
+        format!(
+            "organization \"{org}\" has no token named \"{name}\"; `channelgate token list {org}` shows them"
+        )
+    })
+}
+
+async fn revoke(
+    session: &Session,
+    record: &TokenRecord,
+    reason: Option<String>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let now = session.now();
+    if record.state(now) == TokenState::Live {
+        session.confirm(&format!("The {record} will be revoked"))?;
+    }
+    let end = End { cause: EndCause::Revoked, at: now, reason };
+    let ended = session.store.end_token(record.id, &end, now).await?;
+    if ended.was_dead {
+        eprintln!("The {} did not serve any more; nothing was changed.", ended.record);
+    } else {
+        eprintln!("The {} is revoked.", ended.record);
+    }
+    if output.json { show(session, output, &ended.record) } else { Ok(()) }
+}
+
+async fn verify(session: &Session, output: Output) -> anyhow::Result<()> {
+    let value = read_line("the token's value")?;
+    let secret = Secret::new(value.as_bytes());
+    let record = if secret.is_plausible() {
+        session.store.token_by_digest(&secret.digest()).await?.record
+    } else {
+        None
+    };
+    match record {
+        Some(record) => show(session, output, &record),
+        None if output.json => {
+            session.print(output, &serde_json::json!({ "state": "unknown" }), |_| String::new())
+        }
+        None => {
+            let story = if secret.is_plausible() {
+                "This gate has not issued this token."
+            } else {
+                "This cannot be a token of this gate: its form or checksum is wrong. Was it copied whole?"
+            };
+            session.print(output, &(), |()| format!("unknown\n{story}\n"))
+        }
+    }
+}
+
+fn show(session: &Session, output: Output, record: &TokenRecord) -> anyhow::Result<()> {
+    let view = TokenView::new(record, session.now());
+    session.print(output, &view, |view| token_table(std::slice::from_ref(view)))
+}
+
+/// Prints a new token: its value alone on standard output, the words about it on standard error.
+fn show_value(session: &Session, output: Output, record: &TokenRecord, value: &str) -> anyhow::Result<()> {
+    let until =
+        record.expires_at.map_or_else(|| "does not expire".to_owned(), |at| format!("expires on {at}"));
+    if !output.json {
+        eprintln!("The {record} {until}. Its value is shown only now:");
+    }
+    let view = TokenView::new(record, session.now()).with_value(value);
+    session.print(output, &view, |_| format!("{value}\n"))
+}

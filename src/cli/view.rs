@@ -1,0 +1,149 @@
+//! What commands print: the same objects as JSON and as text.
+
+use serde::Serialize;
+
+use crate::account::Organization;
+use crate::clock::Timestamp;
+use crate::token::{Scope, TokenRecord, TokenState};
+
+/// An organization, as printed.
+#[derive(Debug, Serialize)]
+pub(super) struct OrganizationView<'a> {
+    id: uuid::Uuid,
+    name: &'a str,
+    title: &'a str,
+    subscription_ends: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+impl<'a> From<&'a Organization> for OrganizationView<'a> {
+    fn from(organization: &'a Organization) -> Self {
+        Self {
+            id: organization.id,
+            name: &organization.name,
+            title: &organization.title,
+            subscription_ends: organization.subscription.ends_at,
+            created_at: organization.created_at,
+        }
+    }
+}
+
+/// A token, as printed. Its value is there once, where it is issued.
+#[derive(Debug, Serialize)]
+pub(super) struct TokenView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    id: uuid::Uuid,
+    kind: &'static str,
+    name: Option<&'a str>,
+    org: &'a str,
+    user: Option<&'a str>,
+    scopes: Vec<&'static str>,
+    /// Empty where it is not confined.
+    channels: &'a [String],
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    state: &'static str,
+    ended_at: Option<Timestamp>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> TokenView<'a> {
+    /// A token as it stands at `now`.
+    pub(super) fn new(record: &'a TokenRecord, now: Timestamp) -> Self {
+        Self {
+            token: None,
+            id: record.id.0,
+            kind: record.kind.as_str(),
+            name: record.name.as_deref(),
+            org: &record.organization,
+            user: record.user.as_deref(),
+            scopes: record.scopes.iter().map(Scope::as_str).collect(),
+            channels: record.channels.as_deref().unwrap_or_default(),
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            state: state(record, now),
+            ended_at: record.end.as_ref().map(|end| end.at),
+            reason: record.end.as_ref().and_then(|end| end.reason.as_deref()),
+        }
+    }
+
+    /// The same with its value.
+    pub(super) fn with_value(self, value: &'a str) -> Self {
+        Self { token: Some(value), ..self }
+    }
+
+    /// The token in one line.
+    pub(super) fn to_line(&self) -> String {
+        let [id, kind, name, state, expires, scopes, channels] = self.cells();
+        format!(
+            "{name} ({kind}, {id}) of organization {}: {state}, expires {expires}, scopes {scopes}, channels {channels}",
+            self.org
+        )
+    }
+
+    /// A row of [`token_table`].
+    fn row(&self) -> Vec<String> {
+        self.cells().into()
+    }
+
+    fn cells(&self) -> [String; 7] {
+        [
+            self.id.to_string(),
+            self.kind.to_owned(),
+            self.name.or(self.user).unwrap_or("-").to_owned(),
+            self.state.to_owned(),
+            self.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+            self.scopes.join(" "),
+            if self.channels.is_empty() { "all".to_owned() } else { self.channels.join(",") },
+        ]
+    }
+}
+
+/// The word for a token's state. A replaced token in its grace still serves: `active`, with `ended_at` in the future.
+fn state(record: &TokenRecord, now: Timestamp) -> &'static str {
+    match record.state(now) {
+        TokenState::Live => "active",
+        TokenState::Expired(_) => "expired",
+        TokenState::Ended(end) => end.cause.as_str(),
+    }
+}
+
+/// Tokens for people.
+pub(super) fn token_table(tokens: &[TokenView<'_>]) -> String {
+    let header = ["ID", "KIND", "NAME", "STATE", "EXPIRES", "SCOPES", "CHANNELS"];
+    table(&header, tokens.iter().map(TokenView::row))
+}
+
+/// Organizations for people.
+pub(super) fn organization_table(organizations: &[OrganizationView<'_>]) -> String {
+    let rows = organizations.iter().map(|organization| {
+        vec![
+            organization.name.to_owned(),
+            organization.title.to_owned(),
+            organization.subscription_ends.map_or_else(|| "no end".to_owned(), |at| at.to_string()),
+            organization.id.to_string(),
+        ]
+    });
+    table(&["NAME", "TITLE", "SUBSCRIPTION ENDS", "ID"], rows)
+}
+
+/// Columns as wide as their widest cell.
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut padded = String::new();
+        for (cell, &width) in line.iter().zip(&widths) {
+            padded.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(padded.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,214 @@
+//! The data plane: the life of a request, in one function.
+//!
+//! ```text
+//! bytes ─▶ Request
+//!   1 RequestTarget::parse(path)            conda     borrows         target | 400
+//!   2 auth::extract(&target, &headers)      auth      borrows         credential | none | 400
+//!   3 secret.digest()                       token     32 bytes        the secret goes out of scope here
+//!   4 verifier.recall(&digest) | lookup     verify    memory          Known | Unknown   (awaits only on a miss)
+//!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
+//!   6 fetch(&permit)                        index / upstream          Fetched
+//!   7 respond::ok | respond::refuse         gateway                   Response
+//! body ends or is dropped ─▶ access-log line and counters, exactly once (receipt)
+//! ```
+//!
+//! Steps 1 to 5 are [`admission::admit`], which `explain` shares. Every step takes what the one before made, so that no byte leaves
+//! without a [`Permit`]. This module contains no rules: those are in [`crate::policy`]; the statuses are in `respond`.
+
+pub mod admission;
+mod body;
+mod client_address;
+mod problem;
+mod receipt;
+mod refusal;
+mod respond;
+mod routes;
+mod served;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use http::request::Parts;
+use http::{HeaderMap, Method, Response};
+use ipnet::IpNet;
+
+pub use self::body::Body;
+pub use self::refusal::Refusal;
+pub use self::respond::{Verdict, verdict};
+pub use self::routes::Routes;
+
+use self::admission::Admission;
+use self::receipt::{Asking, Receipt};
+use self::served::Served;
+use crate::clock::Clock;
+use crate::conda::{PathError, RequestTarget, UpstreamPath, redact};
+use crate::index::Inspector;
+use crate::metrics::Metrics;
+use crate::policy::Permit;
+use crate::upstream::{self, Ask, Fetched};
+use crate::verify::Verifier;
+
+/// What the data plane may be told by the configuration, besides its routes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest path that is looked at, in bytes; longer ones are 400.
+    pub path_bytes_max: usize,
+    /// Networks of proxies whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { path_bytes_max: 4_096, trusted_proxies: Vec::new() }
+    }
+}
+
+/// Everything that a reload replaces.
+pub struct Routing {
+    /// Settings.
+    pub config: Config,
+    /// The channels and their upstreams.
+    pub routes: Routes,
+    /// The inspection of their indexes.
+    pub inspector: Inspector,
+}
+
+/// The data plane. Clients' requests go in, responses come out.
+pub struct Gateway {
+    routing: ArcSwap<Routing>,
+    verifier: Verifier,
+    clock: Clock,
+    metrics: Metrics,
+    request_ids: RequestIds,
+}
+
+impl Gateway {
+    /// A data plane over these parts.
+    pub fn new(routing: Routing, verifier: Verifier, clock: Clock, metrics: Metrics) -> Self {
+        let request_ids = RequestIds::starting_at(clock.now().as_millis());
+        Self { routing: ArcSwap::from_pointee(routing), verifier, clock, metrics, request_ids }
+    }
+
+    /// Puts a new configuration in place; requests under way finish with the old one.
+    pub fn reconfigure(&self, routing: Routing) {
+        self.routing.store(Arc::new(routing));
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: &Parts, peer: SocketAddr) -> Response<Body> {
+        let routing = self.routing.load_full();
+        let (method, headers) = (&request.method, &request.headers);
+        let path = request.uri.path();
+        let target = parse(path, routing.config.path_bytes_max);
+        let mut receipt = Receipt::open(
+            &self.metrics,
+            Asking {
+                request_id: self.request_ids.next(),
+                client: client_address::client_address(peer, headers, &routing.config.trusted_proxies),
+                method: shown_method(method),
+                path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
+            },
+        );
+        if *method != Method::GET && *method != Method::HEAD {
+            return respond::refuse(&Refusal::Method, "", method, receipt);
+        }
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => return respond::refuse(&Refusal::Path(error), "", method, receipt),
+        };
+        if path == "/" {
+            return respond::root(method, receipt);
+        }
+        match self.serve(&target, method, headers, &routing, &mut receipt).await {
+            Ok(served) => respond::ok(served, method, receipt),
+            Err(refusal) => respond::refuse(&refusal, target.asked_channel(), method, receipt),
+        }
+    }
+
+    /// Answers a request that there is no room for.
+    pub fn overloaded(&self, request: &Parts, peer: SocketAddr) -> Response<Body> {
+        let method = &request.method;
+        let asking = Asking {
+            request_id: self.request_ids.next(),
+            client: peer.ip(),
+            method: shown_method(method),
+            path: redact::raw_path(request.uri.path()),
+        };
+        respond::refuse(&Refusal::Overloaded, "", method, Receipt::open(&self.metrics, asking))
+    }
+
+    /// Steps 2 to 6.
+    async fn serve(
+        &self,
+        target: &RequestTarget<'_>,
+        method: &Method,
+        headers: &HeaderMap,
+        routing: &Routing,
+        receipt: &mut Receipt,
+    ) -> Result<Served, Refusal> {
+        let admission =
+            admission::admit(target, headers, routing.routes.channels(), &self.verifier, self.clock.now())
+                .await?;
+        let Admission { carrier, caller, decision } = admission;
+        receipt.caller(carrier, &caller);
+        let permit = decision.map_err(Refusal::Denied)?;
+        receipt.channel(permit.channel().name.clone());
+        let fetched = self.fetch(&permit, method, headers, routing).await?;
+        Ok(Served::new(fetched, &permit, method, headers))
+    }
+
+    /// Step 6: the file that the permit is for.
+    async fn fetch(
+        &self,
+        permit: &Permit<'_>,
+        method: &Method,
+        headers: &HeaderMap,
+        routing: &Routing,
+    ) -> Result<Fetched, Refusal> {
+        let channel = &permit.channel().name;
+        let path = UpstreamPath::of(permit.location()).ok_or(Refusal::Missing)?;
+        let upstreams = routing.routes.upstreams(channel).ok_or(Refusal::Missing)?;
+        let method = if *method == Method::HEAD { upstream::Method::Head } else { upstream::Method::Get };
+        let ask = Ask { method, path: &path, conditions: Some(headers) };
+        if Inspector::inspects(path.file_name()) {
+            return Ok(routing.inspector.fetch(channel, upstreams, &ask).await?);
+        }
+        Ok(upstreams.fetch(&ask).await?)
+    }
+}
+
+fn parse(path: &str, path_bytes_max: usize) -> Result<RequestTarget<'_>, PathError> {
+    if path.len() > path_bytes_max { Err(PathError::TooLong) } else { RequestTarget::parse(path) }
+}
+
+/// The method for the log: a client can invent others, and its words do not go there.
+fn shown_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+/// Ids for requests: unique in a gate's log, cheap, never a client's.
+struct RequestIds {
+    start: i64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn starting_at(start: i64) -> Self {
+        Self { start, next: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:x}-{:06x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,142 @@
+//! The body of a response: bytes of the gate's own, or an upstream's, whole or in part.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::receipt::Receipt;
+use crate::semantics::Span;
+use crate::upstream;
+
+/// A response's body, with the account of its request. An error aborts the client's connection: a short body never ends cleanly.
+pub struct Body {
+    content: Content,
+    receipt: Receipt,
+}
+
+/// Where a body's bytes come from.
+pub(super) enum Content {
+    /// There are none.
+    Empty,
+    /// The gate's own.
+    Own(Bytes),
+    /// An upstream's, as they come.
+    Whole(upstream::Body),
+    /// A part of an upstream's.
+    Part(Slice),
+}
+
+/// A part of a body that comes whole.
+pub(super) struct Slice {
+    body: upstream::Body,
+    skip: u64,
+    left: u64,
+}
+
+impl Content {
+    /// The bytes of `span` of `body`: for an upstream that does not do ranges.
+    pub(super) fn part(body: upstream::Body, span: Span) -> Self {
+        Self::Part(Slice { body, skip: span.start, left: span.length() })
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Own(bytes) => bytes.is_empty(),
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Part(slice) => slice.left == 0,
+        }
+    }
+}
+
+impl Body {
+    /// A body and the account that ends with it.
+    pub(super) fn new(content: Content, mut receipt: Receipt) -> Self {
+        if content.is_over() {
+            receipt.finished();
+        }
+        Self { content, receipt }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        let data = match &mut this.content {
+            Content::Empty => None,
+            Content::Own(bytes) if bytes.is_empty() => None,
+            Content::Own(bytes) => Some(Ok(std::mem::take(bytes))),
+            Content::Whole(body) => ready!(next_data(body, context)),
+            Content::Part(slice) => ready!(slice.poll_data(context)),
+        };
+        match &data {
+            Some(Ok(bytes)) => {
+                this.receipt.sent(bytes.len());
+                if this.content.is_over() {
+                    this.receipt.finished();
+                }
+            }
+            Some(Err(_)) => this.receipt.broke(),
+            None => this.receipt.finished(),
+        }
+        Poll::Ready(data.map(|data| data.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Own(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Content::Whole(body) => body.size_hint(),
+            Content::Part(slice) => SizeHint::with_exact(slice.left),
+        }
+    }
+}
+
+impl Slice {
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        while self.left > 0 {
+            let mut data = match ready!(next_data(&mut self.body, context)) {
+                Some(Ok(data)) => data,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+            };
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(data.len());
+            data.advance(skipped);
+            self.skip = self.skip.saturating_sub(skipped as u64);
+            data.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left = self.left.saturating_sub(data.len() as u64);
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+/// The next bytes of an upstream's body; its trailers, if any, are not for clients.
+fn next_data(body: &mut upstream::Body, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+    loop {
+        match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The account of one request: an access-log line and the counters, when its body has ended, exactly once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::auth::Carrier;
+use crate::conda::ChannelName;
+use crate::metrics::{Metrics, Outcome, Source};
+use crate::policy::Caller;
+use crate::token::TokenRecord;
+
+/// What is told of a request. Dropping it tells it.
+///
+/// It holds only what was parsed: never a header's bytes, never a raw path, never a credential.
+pub(super) struct Receipt {
+    metrics: Metrics,
+    began: Instant,
+    request_id: String,
+    client: IpAddr,
+    method: &'static str,
+    path: String,
+    channel: Option<ChannelName>,
+    carrier: Option<Carrier>,
+    token: Option<Arc<TokenRecord>>,
+    status: StatusCode,
+    code: &'static str,
+    cache: &'static str,
+    source: Source,
+    head_sent: Option<Instant>,
+    bytes: u64,
+    ended: bool,
+    broken: bool,
+}
+
+/// What a request is known by before anything is decided.
+pub(super) struct Asking {
+    /// The request's id.
+    pub(super) request_id: String,
+    /// The client's address.
+    pub(super) client: IpAddr,
+    /// The method, if it is one that is served.
+    pub(super) method: &'static str,
+    /// The redacted path.
+    pub(super) path: String,
+}
+
+impl Receipt {
+    /// Opens the account of a request.
+    pub(super) fn open(metrics: &Metrics, asking: Asking) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            began: Instant::now(),
+            request_id: asking.request_id,
+            client: asking.client,
+            method: asking.method,
+            path: asking.path,
+            channel: None,
+            carrier: None,
+            token: None,
+            // What is told if the client leaves before there is an answer (nginx's word for it is 499; there is no standard one).
+            status: StatusCode::OK,
+            code: "client_gone",
+            cache: "-",
+            source: Source::Gate,
+            head_sent: None,
+            bytes: 0,
+            ended: false,
+            broken: false,
+        }
+    }
+
+    /// The id that the response carries.
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Who asks, as far as it is known.
+    pub(super) fn caller(&mut self, carrier: Option<Carrier>, caller: &Caller) {
+        self.carrier = carrier;
+        if let Caller::Known(token) = caller {
+            self.token = Some(Arc::clone(token));
+        }
+    }
+
+    /// The channel that is read.
+    pub(super) fn channel(&mut self, name: ChannelName) {
+        self.channel = Some(name);
+    }
+
+    /// The response's head is on its way. `code` is that of the problem body, or `ok`.
+    pub(super) fn answered(
+        &mut self,
+        status: StatusCode,
+        code: &'static str,
+        cache: &'static str,
+        source: Source,
+    ) {
+        self.status = status;
+        self.code = code;
+        self.cache = cache;
+        self.source = source;
+        self.head_sent = Some(Instant::now());
+    }
+
+    /// Bytes of the body went out.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// The body went out to its end.
+    pub(super) fn finished(&mut self) {
+        self.ended = true;
+    }
+
+    /// The body broke off; whatever happens after that, it did not reach its end.
+    pub(super) fn broke(&mut self) {
+        self.broken = true;
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.head_sent.is_none() || !self.ended || self.broken {
+            return Outcome::Aborted;
+        }
+        match self.status.as_u16() {
+            200 | 206 => Outcome::Served,
+            304 => Outcome::NotModified,
+            401 | 403 => Outcome::Denied,
+            404 => Outcome::NotFound,
+            500.. => Outcome::Failed,
+            _ => Outcome::BadRequest,
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        let outcome = self.outcome();
+        let ended = Instant::now();
+        let first_byte = self.head_sent.unwrap_or(ended).duration_since(self.began);
+        let total = ended.duration_since(self.began);
+        self.metrics.request_ended(
+            outcome,
+            first_byte.as_secs_f64(),
+            total.as_secs_f64(),
+            self.source,
+            self.bytes,
+        );
+        if self.code != "ok" && self.code != "client_gone" {
+            self.metrics.denied(self.code);
+        }
+        tracing::info!(
+            target: "access",
+            method = self.method,
+            path = %self.path,
+            status = self.status.as_u16(),
+            code = self.code,
+            outcome = outcome.as_str(),
+            token = self.token.as_ref().map(|token| tracing::field::display(token.id)),
+            org = self.token.as_ref().map(|token| tracing::field::display(&token.organization)),
+            carrier = self.carrier.map(Carrier::as_str),
+            channel = self.channel.as_ref().map(ChannelName::as_str),
+            bytes = self.bytes,
+            first_byte_ms = millis(first_byte),
+            total_ms = millis(total),
+            cache = self.cache,
+            client = %self.client,
+            request_id = %self.request_id,
+        );
+    }
+}
+
+fn millis(duration: std::time::Duration) -> f64 {
+    // Three decimals: microseconds are what separates a hit in memory from a store query.
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}

@@ -1,0 +1,63 @@
+//! Everything that can be said instead of a file: one closed list, whatever the reason comes from.
+
+use crate::auth::CredentialError;
+use crate::conda::PathError;
+use crate::gateway::admission::AdmissionError;
+use crate::index::{IndexFault, InspectError};
+use crate::policy::DenyReason;
+use crate::upstream::FetchError;
+use crate::verify::LookupError;
+
+/// Why a request gets a problem body. `respond` gives each its status, code and sentence.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Neither GET nor HEAD.
+    Method,
+    /// A path that breaks the grammar.
+    Path(PathError),
+    /// A request that contradicts itself.
+    Credential(CredentialError),
+    /// The decision.
+    Denied(DenyReason),
+    /// The token could not be checked.
+    Lookup(LookupError),
+    /// The upstream has no such file.
+    Missing,
+    /// The upstream did not answer as it should.
+    Fetch(FetchError),
+    /// The upstream's index would lead clients past the gate, or cannot be read.
+    Index(IndexFault),
+    /// The gate could not keep an index while inspecting it.
+    Spool,
+    /// More requests at once than the gate takes.
+    Overloaded,
+}
+
+impl From<AdmissionError> for Refusal {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Credential(error) => Self::Credential(error),
+            AdmissionError::Lookup(error) => Self::Lookup(error),
+        }
+    }
+}
+
+impl From<FetchError> for Refusal {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Missing => Self::Missing,
+            error => Self::Fetch(error),
+        }
+    }
+}
+
+impl From<InspectError> for Refusal {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::Fetch(error) => error.into(),
+            InspectError::Fault(fault) => Self::Index(fault),
+            InspectError::Spool { .. } => Self::Spool,
+            InspectError::Busy => Self::Overloaded,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Responses. The only file that chooses a status on the data plane.
+//!
+//! Headers towards clients are made here, from an allow-list: nothing of an upstream's response passes but its validators, its length
+//! and its freshness.
+
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+use super::body::{Body, Content};
+use super::problem::{self, Problem};
+use super::receipt::Receipt;
+use super::refusal::Refusal;
+use super::served::{Extent, Served};
+use crate::conda::redact;
+use crate::metrics::Source;
+use crate::policy::DenyReason;
+use crate::semantics::http_date;
+use crate::token::EndCause;
+use crate::upstream::FetchError;
+use crate::verify::LookupError;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A served file, or the news that the client has it already.
+pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(12);
+    let status = match served.extent {
+        Extent::Whole => StatusCode::OK,
+        Extent::Part(..) => StatusCode::PARTIAL_CONTENT,
+        Extent::NotModified => StatusCode::NOT_MODIFIED,
+        Extent::NotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+    };
+    if let Some(etag) = &served.validators.etag {
+        headers.insert(ETAG, etag.as_header().clone());
+    }
+    if let Some(modified) = served.validators.last_modified {
+        headers.insert(LAST_MODIFIED, http_date(modified));
+    }
+    if let Some(cache_control) = served.cache_control {
+        headers.insert(CACHE_CONTROL, cache_control);
+    }
+    let length = match served.extent {
+        Extent::Whole => served.length,
+        Extent::Part(span, total) => {
+            insert_text(&mut headers, CONTENT_RANGE, span.content_range(total));
+            Some(span.length())
+        }
+        Extent::NotModified => None,
+        Extent::NotSatisfiable(total) => {
+            if let Some(total) = total {
+                insert_text(&mut headers, CONTENT_RANGE, format!("bytes */{total}"));
+            }
+            Some(0)
+        }
+    };
+    if matches!(served.extent, Extent::Whole | Extent::Part(..)) {
+        headers.insert(CONTENT_TYPE, served.content_type);
+        if served.length.is_some() || matches!(served.extent, Extent::Part(..)) {
+            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        }
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
+    receipt.answered(status, "ok", served.cache_status, Source::Upstream);
+    let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
+    finish(status, headers, if has_body { served.content } else { Content::Empty }, receipt)
+}
+
+/// The page at `/`: something lives here.
+pub(super) fn root(method: &Method, mut receipt: Receipt) -> Response<Body> {
+    const TEXT: &str = "channelgate: conda channels are served below this address.\n";
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
+    receipt.answered(StatusCode::OK, "ok", "-", Source::Gate);
+    let content = if *method == Method::GET { Content::Own(TEXT.into()) } else { Content::Empty };
+    finish(StatusCode::OK, headers, content, receipt)
+}
+
+/// A refusal or fault, as a problem body. `asked` is the channel as the client named it.
+pub(super) fn refuse(
+    refusal: &Refusal,
+    asked: &str,
+    method: &Method,
+    mut receipt: Receipt,
+) -> Response<Body> {
+    let verdict = verdict(refusal, &redact::text(asked));
+    let json = Problem::new(
+        verdict.status.as_u16(),
+        verdict.code,
+        verdict.title,
+        &verdict.detail,
+        receipt.request_id(),
+    )
+    .to_json();
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(CONTENT_TYPE, problem::MEDIA_TYPE);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
+    // A refusal ends with its reason: nobody may serve it to the next request.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if verdict.status == StatusCode::UNAUTHORIZED {
+        for challenge in [
+            "Basic realm=\"channelgate\", charset=\"UTF-8\"",
+            "Bearer realm=\"channelgate\"",
+            "token realm=\"channelgate\"",
+        ] {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+    if verdict.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if let Some(seconds) = verdict.retry_after_seconds {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    receipt.answered(verdict.status, verdict.code, "-", Source::Gate);
+    let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
+    finish(verdict.status, headers, content, receipt)
+}
+
+fn finish(status: StatusCode, mut headers: HeaderMap, content: Content, receipt: Receipt) -> Response<Body> {
+    // A channel's HTML and SVG are an upstream's: a browser that opens them must run nothing in this origin.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(id) = HeaderValue::try_from(receipt.request_id()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    let mut response = Response::new(Body::new(content, receipt));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn insert_text(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// What a refusal is told as.
+pub struct Verdict {
+    /// The status.
+    pub status: StatusCode,
+    /// The code of the problem body.
+    pub code: &'static str,
+    /// The same in words.
+    pub title: &'static str,
+    /// What happened, to which token, and what to do next.
+    pub detail: String,
+    /// When to try again.
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// What `refusal` is told as. `asked` is the channel as the client named it, fit to be shown.
+pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
+    let plain =
+        |status, code, title, detail| Verdict { status, code, title, detail, retry_after_seconds: None };
+    let passing = |code, title, detail, seconds| Verdict {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code,
+        title,
+        detail,
+        retry_after_seconds: Some(seconds),
+    };
+    match refusal {
+        Refusal::Method => plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "Channels are read with GET and HEAD only.".to_owned(),
+        ),
+        Refusal::Path(error) => plain(
+            StatusCode::BAD_REQUEST,
+            "path_invalid",
+            "Path not acceptable",
+            format!("The path of this request is not acceptable: {error}. Check the channel URL in your client's configuration."),
+        ),
+        Refusal::Credential(error) => plain(
+            StatusCode::BAD_REQUEST,
+            "request_invalid",
+            "Contradictory request",
+            format!("The request contradicts itself: {error}. Send one credential once."),
+        ),
+        Refusal::Denied(reason) => denial(reason, asked),
+        Refusal::Missing => denial(&DenyReason::NotFound, asked),
+        Refusal::Lookup(LookupError::StoreUnavailable { retry_after }) => passing(
+            "store_unavailable",
+            "Token store unavailable",
+            "The token could not be checked because the gate's token store does not answer. Your token is not at fault; try again shortly.".to_owned(),
+            retry_after.as_secs().max(1),
+        ),
+        Refusal::Lookup(LookupError::Overloaded { .. }) | Refusal::Overloaded => passing(
+            "overloaded",
+            "Gate overloaded",
+            "The gate has more to do than it can take at once. Try again shortly.".to_owned(),
+            1,
+        ),
+        Refusal::Spool => passing(
+            "overloaded",
+            "Gate overloaded",
+            "The gate could not keep the index while inspecting it (its disk may be full); its administrator finds the reason in the log. Try again later.".to_owned(),
+            30,
+        ),
+        Refusal::Fetch(FetchError::Missing) => denial(&DenyReason::NotFound, asked),
+        Refusal::Fetch(FetchError::Invalid(reason)) => plain(
+            StatusCode::BAD_GATEWAY,
+            "upstream_invalid",
+            "Upstream answers wrongly",
+            format!("The repository behind channel \"{asked}\" answered wrongly: it {reason}. Retrying will not help; tell the gate's administrator."),
+        ),
+        Refusal::Fetch(FetchError::Unavailable(_)) => passing(
+            "upstream_unavailable",
+            "Upstream unavailable",
+            format!("The repository behind channel \"{asked}\" does not answer at the moment. Your token is not at fault; try again shortly."),
+            5,
+        ),
+        Refusal::Index(fault) => plain(
+            StatusCode::BAD_GATEWAY,
+            "upstream_invalid",
+            "Index not acceptable",
+            format!("The index of channel \"{asked}\" is not served, because clients would be misled by it: {fault}. Retrying will not help; tell the gate's administrator."),
+        ),
+    }
+}
+
+fn denial(reason: &DenyReason, asked: &str) -> Verdict {
+    let verdict =
+        |status, code, title, detail| Verdict { status, code, title, detail, retry_after_seconds: None };
+    let unauthorized = |code, title, detail| verdict(StatusCode::UNAUTHORIZED, code, title, detail);
+    match reason {
+        DenyReason::TokenMissing { masked: false } => unauthorized(
+            "token_missing",
+            "Token missing",
+            format!("Channel \"{asked}\" is not served without a token. Put yours into the channel URL (/t/<TOKEN>/{asked}) or send it in an Authorization header."),
+        ),
+        DenyReason::TokenMissing { masked: true } => unauthorized(
+            "token_missing",
+            "Token masked",
+            format!("Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one, so channel \"{asked}\" is not served. Configure the token as a credential of this host instead of writing it into the channel URL, or update the client."),
+        ),
+        DenyReason::TokenUnknown => unauthorized(
+            "token_unknown",
+            "Token unknown",
+            "This gate does not know the token that was sent. Check that it was copied whole, or ask your administrator for a new one.".to_owned(),
+        ),
+        DenyReason::TokenExpired(token, at) => unauthorized(
+            "token_expired",
+            "Token expired",
+            format!("The {token} expired on {at}. Ask your administrator for a new one."),
+        ),
+        DenyReason::TokenEnded(token, cause) => {
+            let (code, title, story) = match cause {
+                EndCause::Revoked => ("token_revoked", "Token revoked", "was revoked"),
+                EndCause::Replaced => ("token_replaced", "Token replaced", "was replaced by a newer one"),
+                EndCause::SubscriptionEnded => {
+                    ("subscription_ended", "Subscription ended", "ended with the organization's subscription")
+                }
+                EndCause::SeatRemoved => ("seat_removed", "Seat removed", "ended with its user's seat"),
+            };
+            let when = token.end.as_ref().map(|end| format!(" on {}", end.at)).unwrap_or_default();
+            let next = match cause {
+                EndCause::Replaced => "Install the newer token",
+                EndCause::SubscriptionEnded => "Ask your administrator about the subscription",
+                EndCause::Revoked | EndCause::SeatRemoved => "Ask your administrator for a new one",
+            };
+            unauthorized(code, title, format!("The {token} {story}{when}. {next}."))
+        }
+        DenyReason::ScopeMissing(token) => verdict(
+            StatusCode::FORBIDDEN,
+            "scope_missing",
+            "Scope missing",
+            format!("The {token} has the scopes \"{}\", none of which reads conda channels (all, repos, conda, conda:download). Ask your administrator for a token with one of them.", token.scopes),
+        ),
+        DenyReason::ChannelForbidden(token) => verdict(
+            StatusCode::FORBIDDEN,
+            "channel_forbidden",
+            "Channel forbidden",
+            format!("The {token} may not read channel \"{asked}\". Check the channel's name, or ask your administrator for access."),
+        ),
+        DenyReason::NotFound => verdict(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "Not found",
+            format!("Channel \"{asked}\" has no such file."),
+        ),
+    }
+}

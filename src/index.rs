@@ -1,0 +1,141 @@
+//! Channel indexes, inspected: refuses an index that would lead a client, and the token it carries, away from the gate.
+//!
+//! A client reads the index and then asks for what the index names. `info.base_url` and `info.shards_base_url` move whole
+//! sets of requests to another place, a record's `url` or file name moves one package, `info.channel_relations` adds
+//! channels. conda re-attaches its token to whatever host `base_url` names; rattler sends it along as a `Referer`. Until the
+//! gate can rewrite such an index it serves none: [`inspect`] answers a fault, and the gateway answers 502.
+//!
+//! # What is looked at
+//!
+//! | in | must be |
+//! | --- | --- |
+//! | `info`, at any depth: `base_url` | absent, null, `""`, `"."` or `"./"`: CEP 15 clients disagree on anything else |
+//! | `info`, at any depth: `shards_base_url` | a reference that stays below the subdirectory (CEP 16) |
+//! | `info`, at any depth: `subdir` | a reference that stays below: mamba makes the shards' URLs of it (`shards.cpp`) |
+//! | `info.channel_relations`: every string | a reference that stays on this server: `../other-channel` (CEP 42) |
+//! | keys of `packages`, `packages.conda` and each group of `v3` | a reference that stays below: rattler joins them as URLs |
+//! | anywhere else: `url`, `base_url`, `shards_base_url`, `fn`, `subdir` | a reference that stays below |
+//!
+//! What "stays below" means is in `index/reference.rs`. Every occurrence of a repeated key is looked at, for clients differ on
+//! which one counts. Where a client would read the same bytes in a second way, that way is closed: serde, and so rattler,
+//! takes an array for a struct and, in MessagePack, a number for a field's name, so `info` and the package maps must be
+//! maps and every key must be a string. On doubt the index is refused.
+//!
+//! # How
+//!
+//! Bytes flow source → decompressor → parser → walk, never backwards, and nothing keeps the document:
+//!
+//! 1. `meter` counts what goes in and out of the decompressor and holds the limits of [`Limits`];
+//! 2. serde_json or rmp-serde parses, one token at a time;
+//! 3. `walk` knows which place of the document it is in and judges each string there;
+//! 4. `patch` does the same for the lines of a `repodata.jlap`.
+//!
+//! Memory is constant: one token (at most [`Limits::token_bytes_max`]), small buffers, and the decompressor's own state,
+//! which for zstd is the window the file declares, at most 128 MiB. Inspection is synchronous and takes as long as reading
+//! the file; callers run it where blocking is allowed and remember its verdict by the file's validators.
+//!
+//! Nothing here does I/O of its own, knows HTTP, or changes an index. Read `index/walk.rs` next.
+
+mod fault;
+mod inspector;
+mod kind;
+mod meter;
+mod patch;
+mod reference;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufReader, Read};
+
+use serde::de::DeserializeSeed;
+
+pub use self::fault::{FaultKind, Format, IndexFault};
+pub use self::inspector::{Config, InspectError, Inspector};
+pub use self::kind::{Coding, IndexKind};
+use self::meter::{Decoded, Scan};
+use self::walk::{Place, Walk};
+
+/// What an inspection may cost. Each limit, when met, is a fault of kind [`FaultKind::OverLimit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a compressed file. Default 1 GiB. A plain file has only the next limit.
+    pub compressed_bytes_max: u64,
+    /// Bytes after decompression. Default 4 GiB: ten times the largest index in public use.
+    pub decompressed_bytes_max: u64,
+    /// Decompressed bytes for each compressed byte, beyond [`Self::ratio_free_bytes`]. Default 200; real indexes stay
+    /// below 50.
+    pub ratio_max: u64,
+    /// Decompressed bytes before the ratio counts, because small files of one repeated record compress well.
+    /// Default 16 MiB.
+    pub ratio_free_bytes: u64,
+    /// Bytes without a complete token: the longest key or string, which is what a parser holds in memory. Default 1 MiB.
+    pub token_bytes_max: u64,
+    /// Maps and arrays inside each other. Default 64; a record's are 5. serde_json stops at 127 of its own accord.
+    pub depth_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            compressed_bytes_max: 1 << 30,
+            decompressed_bytes_max: 4 << 30,
+            ratio_max: 200,
+            ratio_free_bytes: 16 << 20,
+            token_bytes_max: 1 << 20,
+            depth_max: 64,
+        }
+    }
+}
+
+/// Reads an index to its end and answers whether it keeps its clients at the gate.
+///
+/// # Errors
+///
+/// An [`IndexFault`] at the first thing that leads elsewhere, cannot be read as `kind`, or exceeds `limits`; and
+/// [`IndexFault::Read`] where `source` itself failed, which says nothing about the index.
+pub fn inspect(kind: IndexKind, mut source: impl Read, limits: &Limits) -> Result<(), IndexFault> {
+    let scan = Scan::new(*limits);
+    let verdict = inspect_stream(kind, &mut source, &scan);
+    // A limit or a refusal reaches the parser as an error of the stream or of the visitor: what was noted first is the cause.
+    match scan.take_fault() {
+        Some(fault) => Err(fault),
+        None => verdict,
+    }
+}
+
+fn inspect_stream(kind: IndexKind, source: &mut dyn Read, scan: &Scan) -> Result<(), IndexFault> {
+    let decoded = Decoded::new(kind.coding(), source, scan)?;
+    let stream = BufReader::with_capacity(STREAM_BUFFER_BYTES, decoded);
+    match kind {
+        IndexKind::Repodata(_) => inspect_json(stream, scan),
+        IndexKind::ShardIndex | IndexKind::Shard => inspect_msgpack(stream, scan),
+        IndexKind::Patches => patch::inspect_lines(stream, scan),
+    }
+}
+
+/// One JSON document, and nothing after it.
+fn inspect_json(stream: BufReader<Decoded<'_>>, scan: &Scan) -> Result<(), IndexFault> {
+    let mut parser = serde_json::Deserializer::from_reader(stream);
+    Walk::new(scan, Place::Root)
+        .deserialize(&mut parser)
+        .and_then(|()| parser.end())
+        .map_err(|error| IndexFault::of_json(&error, 0, scan.decompressed_bytes()))
+}
+
+/// One MessagePack value, and nothing after it.
+fn inspect_msgpack(mut stream: BufReader<Decoded<'_>>, scan: &Scan) -> Result<(), IndexFault> {
+    let mut parser = rmp_serde::Deserializer::new(&mut stream);
+    Walk::new(scan, Place::Root)
+        .deserialize(&mut parser)
+        .map_err(|error| IndexFault::of_msgpack(&error, scan.decompressed_bytes()))?;
+    match stream.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(IndexFault::trailing(Format::MessagePack, scan.decompressed_bytes())),
+        Err(source) => Err(IndexFault::Read { source }),
+    }
+}
+
+/// Large enough that the decompressor works in its own strides, small enough to be no part of the memory that counts.
+const STREAM_BUFFER_BYTES: usize = 32 << 10;

@@ -1,0 +1,160 @@
+//! What the gate counts, in the Prometheus text format.
+//!
+//! One struct, passed in; the doc comment of a field is its help text. Labels are closed enums and never hold a client's string: no
+//! package names, no paths, no tokens. Components with counters of their own register them with [`Metrics::registry`].
+
+use std::sync::Arc;
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+/// The gate's metrics; clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    registry: Registry,
+    requests: IntCounterVec,
+    denials: IntCounterVec,
+    body_bytes: IntCounterVec,
+    duration: Histogram,
+    first_byte: HistogramVec,
+}
+
+/// How a request ended, for `channelgate_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A body, whole or in part, or its head.
+    Served,
+    /// 304.
+    NotModified,
+    /// 401, 403.
+    Denied,
+    /// 404.
+    NotFound,
+    /// 400, 405, 416.
+    BadRequest,
+    /// 502, 503.
+    Failed,
+    /// The body broke off, by the client or by the upstream.
+    Aborted,
+}
+
+impl Outcome {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::NotModified => "not_modified",
+            Self::Denied => "denied",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "bad_request",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+/// Where the bytes of a body came from, for `channelgate_body_bytes_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An upstream.
+    Upstream,
+    /// The gate itself: problem bodies.
+    Gate,
+}
+
+impl Source {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Gate => "gate",
+        }
+    }
+}
+
+impl Metrics {
+    /// New metrics in a registry of their own, so that two gates in one process do not count together.
+    ///
+    /// # Errors
+    ///
+    /// A name that the Prometheus library refuses, which is a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, label: &str| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let requests = counters(
+            "channelgate_requests_total",
+            "Requests on the data plane, by how they ended.",
+            "outcome",
+        )?;
+        let denials = counters(
+            "channelgate_denials_total",
+            "Refusals and faults, by the code in their problem body.",
+            "code",
+        )?;
+        let body_bytes = counters(
+            "channelgate_body_bytes_total",
+            "Body bytes given to clients, by where they came from.",
+            "source",
+        )?;
+        let seconds = |name: &str, help: &str| {
+            HistogramOpts::new(name, help)
+                .buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0])
+        };
+        let duration = Histogram::with_opts(seconds(
+            "channelgate_request_duration_seconds",
+            "From the request's head to the end of the response's body.",
+        ))?;
+        registry.register(Box::new(duration.clone()))?;
+        let first_byte = HistogramVec::new(
+            seconds(
+                "channelgate_first_byte_seconds",
+                "From the request's head to the response's, by outcome.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(first_byte.clone()))?;
+        Ok(Self(Arc::new(Instruments { registry, requests, denials, body_bytes, duration, first_byte })))
+    }
+
+    /// Where components register counters of their own.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// A request has ended: its outcome, its durations in seconds, and the bytes that went out.
+    pub fn request_ended(
+        &self,
+        outcome: Outcome,
+        first_byte_seconds: f64,
+        seconds: f64,
+        source: Source,
+        bytes: u64,
+    ) {
+        let instruments = &self.0;
+        instruments.requests.with_label_values(&[outcome.as_str()]).inc();
+        instruments.first_byte.with_label_values(&[outcome.as_str()]).observe(first_byte_seconds);
+        instruments.duration.observe(seconds);
+        instruments.body_bytes.with_label_values(&[source.as_str()]).inc_by(bytes);
+    }
+
+    /// A refusal or fault with this code.
+    pub fn denied(&self, code: &'static str) {
+        self.0.denials.with_label_values(&[code]).inc();
+    }
+
+    /// All metrics in the text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Encoding into memory fails only on a metric without a name, which registration has refused.
+        let _ = TextEncoder::new().encode(&self.0.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}

@@ -1,0 +1,241 @@
+//! The life of one connection: handshake, protocol, requests, end.
+//!
+//! One task runs [`run`], and everything that can end a connection ends it there: the client, a deadline, the order to
+//! shut down. Must never look into a request beyond what framing needs. Read `activity` next for the deadlines.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tracing::debug;
+
+use super::activity::{Activity, Ended, Limits, Protocol, Verdict};
+use super::incoming::RequestBody;
+use super::outgoing::{InFlight, Open, Outgoing};
+use super::socket::Socket;
+use super::streams::{StreamExecutor, StreamPace};
+use super::tls::ALPN_HTTP2;
+use super::wire::{Transport, Wire};
+use super::{Config, Meters, Peer, Respond, Shutdown, Tls};
+
+/// What all connections of a listener share.
+#[derive(Debug)]
+pub(super) struct Listener<R> {
+    pub(super) config: Config,
+    pub(super) limits: Limits,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) respond: Arc<R>,
+    pub(super) meters: Meters,
+    pub(super) shutdown: Shutdown,
+    pub(super) in_flight: Arc<AtomicUsize>,
+}
+
+/// Serves `tcp` until it ends, whoever ends it.
+pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, address: SocketAddr) {
+    let activity = Activity::new(listener.limits, Instant::now());
+    let socket = Socket::new(tcp, Arc::clone(&activity));
+    let opened = tokio::select! {
+        biased;
+        opened = open(&listener, socket, &activity) => opened,
+        // Nothing has been asked yet, so nothing is lost.
+        () = listener.shutdown.begun() => None,
+    };
+    let Some((wire, protocol)) = opened else { return };
+    activity.speaks(protocol);
+    let peer = Peer { address, tls: listener.tls.is_some() };
+    let service = service_fn(|request| respond(&listener, &activity, peer, request));
+    let io = TokioIo::new(wire);
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let connection = http1(&listener.config).serve_connection(io, service);
+            supervise(connection, http1::Connection::graceful_shutdown, &activity, &listener.shutdown).await
+        }
+        Protocol::Http2 => {
+            let streams = StreamExecutor {
+                activity: Arc::clone(&activity),
+                reset_slow: listener.meters.streams_reset_slow.clone(),
+            };
+            let connection = http2(&listener.config, streams).serve_connection(io, service);
+            supervise(connection, http2::Connection::graceful_shutdown, &activity, &listener.shutdown).await
+        }
+    };
+    if let Some(ended) = ended {
+        debug!(?ended, "connection ended");
+        listener.meters.ended(ended).inc();
+    }
+}
+
+/// Gets a connection to where requests can be read from it. `None` if it ended before.
+async fn open<R>(
+    listener: &Listener<R>,
+    socket: Socket,
+    activity: &Arc<Activity>,
+) -> Option<(Wire, Protocol)> {
+    let transport = match &listener.tls {
+        None => Transport::Plain(socket),
+        Some(tls) => {
+            let accept = timeout(listener.config.tls_handshake_timeout, tls.acceptor().accept(socket)).await;
+            let Ok(Ok(mut stream)) = accept else {
+                listener.meters.tls_failures.inc();
+                return None;
+            };
+            let (_, session) = stream.get_mut();
+            session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+            let http2 = session.alpn_protocol() == Some(ALPN_HTTP2);
+            let transport = Transport::Tls(Box::new(stream));
+            if http2 {
+                activity.opened(Instant::now());
+                return Some((Wire::negotiated(transport, Arc::clone(activity)), Protocol::Http2));
+            }
+            transport
+        }
+    };
+    let now = Instant::now();
+    activity.opened(now);
+    let deadline = activity.head_deadline(now).into();
+    let wire = Wire::open(transport, Arc::clone(activity), listener.config.header_bytes_max);
+    match timeout_at(deadline, wire).await {
+        Ok(opened) => opened.ok().flatten(),
+        Err(_) => {
+            listener.meters.ended(Ended::HeaderTimeout).inc();
+            None
+        }
+    }
+}
+
+/// Runs `connection` under the deadlines of `activity`. Answers why we ended it, if we did.
+async fn supervise<C>(
+    connection: C,
+    close: fn(Pin<&mut C>),
+    activity: &Activity,
+    shutdown: &Shutdown,
+) -> Option<Ended>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let mut closing = None;
+    let mut stopping = false;
+    loop {
+        let next = match activity.verdict(Instant::now()) {
+            Verdict::Look(next) => next,
+            Verdict::Close(why) => {
+                closing = Some(why);
+                activity.closing();
+                close(connection.as_mut());
+                continue;
+            }
+            Verdict::Cut(why) => {
+                if why == Ended::SlowClient {
+                    // What the kernel still holds for this client is let go of too.
+                    activity.reset_on_close();
+                }
+                return Some(why);
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "connection failed");
+                }
+                return closing;
+            }
+            () = shutdown.begun(), if !stopping => {
+                stopping = true;
+                activity.closing();
+                close(connection.as_mut());
+            }
+            () = sleep_until(next.into()) => {}
+        }
+    }
+}
+
+/// One request: a place in flight, the responder's answer, the wrapping of both bodies.
+fn respond<R: Respond>(
+    listener: &Arc<Listener<R>>,
+    activity: &Arc<Activity>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Outgoing<R::Body>>, Infallible>> + Send + 'static {
+    let open = Open::begin(activity);
+    let listener = Arc::clone(listener);
+    let activity = Arc::clone(activity);
+    async move {
+        let config = &listener.config;
+        let version = request.version();
+        let discard = version < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+        let request = request.map(|incoming| {
+            let (max, timeout) = (config.request_body_max, config.request_body_timeout);
+            RequestBody::new(incoming, max, timeout, discard, &activity)
+        });
+        let ends = version < Version::HTTP_2 && request.body().declares_too_much();
+        let (taken, max) = (&listener.in_flight, config.requests_in_flight_max);
+        let in_flight = InFlight::take(taken, max, &listener.meters.requests_in_flight);
+        let mut response = match in_flight {
+            Some(_) => listener.respond.respond(request, peer).await,
+            None => {
+                listener.meters.requests_overloaded.inc();
+                listener.respond.overloaded(request, peer)
+            }
+        };
+        if ends {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // To an HTTP/1.0 client a body without a length ends with the connection.
+        let framed = version > Version::HTTP_10;
+        let stream = StreamPace::current();
+        Ok(response.map(|body| Outgoing::new(body, open, in_flight, stream, framed)))
+    }
+}
+
+fn http1(config: &Config) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Deadlines are ours: hyper's would also count the idle time between requests.
+        .header_read_timeout(None::<Duration>)
+        .max_header_size(config.header_bytes_max)
+        .max_buf_size(config.header_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
+    builder
+}
+
+fn http2(config: &Config, streams: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.http2_streams_max)
+        .max_header_list_size(config.http2_header_list_bytes_max)
+        .max_pending_accept_reset_streams(config.http2_pending_resets_max)
+        .max_local_error_reset_streams(config.http2_error_resets_max)
+        .keep_alive_interval(config.http2_keep_alive_interval)
+        .keep_alive_timeout(config.http2_keep_alive_timeout)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES);
+    builder
+}
+
+/// What rustls may hold of a response before the socket has taken it: 256 KiB saves 2 to 19 percent of the CPU time of
+/// large bodies against its default of 64 KiB, and more saves nothing.
+const TLS_BUFFER_BYTES: usize = 256 * 1024;
+
+/// The least read buffer hyper accepts.
+const HTTP1_BUFFER_BYTES_MIN: usize = 8 * 1024;
+
+/// Requests carry small bodies or none, so little is granted: what nobody reads stays in memory.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// What one stream may have waiting for a socket that is not writable.
+const HTTP2_SEND_BUFFER_BYTES: usize = 256 * 1024;

@@ -1,0 +1,149 @@
+//! A response's body on its way out: what hyper polls in place of the responder's.
+//!
+//! It holds what must be let go when the response ends (the place among the requests in flight, the connection's
+//! "serving"), and for an HTTP/2 stream it tells its [`Pace`](super::pace::Pace) whether we wait for our own source or
+//! for the client. Must never buffer more than the frame it is handing out. Read `streams` next.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use prometheus::IntGauge;
+
+use super::BoxError;
+use super::activity::Activity;
+use super::streams::StreamPace;
+
+pin_project! {
+    /// A response body with everything that lives as long as it does.
+    pub(super) struct Outgoing<B> {
+        #[pin]
+        body: B,
+        open: Open,
+        in_flight: Option<InFlight>,
+        stream: Option<Arc<StreamPace>>,
+        // The part of an HTTP/2 frame that was not handed out yet.
+        rest: Bytes,
+        // Whether the client can tell a broken body from a whole one by its framing.
+        framed: bool,
+    }
+}
+
+/// A request between its head and the end of its response.
+#[derive(Debug)]
+pub(super) struct Open {
+    activity: Arc<Activity>,
+    answered: bool,
+}
+
+/// A place among the requests in flight.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    taken: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
+impl<B> Outgoing<B> {
+    pub(super) fn new(
+        body: B,
+        mut open: Open,
+        in_flight: Option<InFlight>,
+        stream: Option<Arc<StreamPace>>,
+        framed: bool,
+    ) -> Self {
+        open.answered = true;
+        Self { body, open, in_flight, stream, rest: Bytes::new(), framed }
+    }
+}
+
+impl<B> Body for Outgoing<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        if let Some(stream) = this.stream {
+            // Being polled again is hyper's way to say that the last frame is on its way.
+            stream.took();
+            if !this.rest.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(stream.offer(this.rest)))));
+            }
+        }
+        let frame = match ready!(this.body.poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                if !*this.framed {
+                    this.open.activity.reset_on_close();
+                }
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => return Poll::Ready(None),
+        };
+        let Some(stream) = this.stream else { return Poll::Ready(Some(Ok(frame))) };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                *this.rest = data;
+                Frame::data(stream.offer(this.rest))
+            }
+            Err(trailers) => trailers,
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let inner = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+impl Open {
+    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
+        activity.request_begun();
+        Self { activity: Arc::clone(activity), answered: false }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.activity.request_ended(self.answered, Instant::now);
+    }
+}
+
+impl InFlight {
+    /// A place among at most `max` requests in flight, counted in `taken` and shown by `gauge`.
+    pub(super) fn take(taken: &Arc<AtomicUsize>, max: usize, gauge: &IntGauge) -> Option<Self> {
+        if taken.fetch_add(1, Ordering::Relaxed) >= max {
+            taken.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        gauge.inc();
+        Some(Self { taken: Arc::clone(taken), gauge: gauge.clone() })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.dec();
+    }
+}

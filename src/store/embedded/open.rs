@@ -1,0 +1,238 @@
+//! Opening the database file: where it may be, whose it is, whether it is whole and of which version.
+//!
+//! A missing file is made under another name and put in place complete, so a file of ours never is half made and never is empty: an
+//! empty one is a loss, and beginning anew in silence would turn every token into an unknown one. Nothing here reads more than a few
+//! pages, however large the file. A truncated file is found by SQLite itself, which compares the page count in the header with the
+//! file's size when it first reads.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::Access;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
+
+use super::{DatabaseFile, Embedded, Failure, filesystem, meaning};
+use crate::store::{Config, StoreError};
+
+impl Embedded {
+    pub(in crate::store) async fn open(config: &Config) -> Result<Self, StoreError> {
+        let path = path_of(&config.url)?;
+        let exists = on_blocking_thread(path.clone(), prepare_place).await?;
+        if !exists {
+            create(&path, config).await?;
+        }
+        let file = on_blocking_thread(path, examine).await?;
+
+        let writing = options(&file.path, config).journal_mode(SqliteJournalMode::Wal);
+        let reading = options(&file.path, config).pragma("query_only", "ON");
+        adopt(&file.path, config, &writing).await?;
+
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(config.query_timeout)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        Ok(Self {
+            writer: pool(1).connect_lazy_with(writing),
+            readers: pool(config.connections_max.max(1)).connect_lazy_with(reading.clone()),
+            reading,
+            file: Arc::new(file),
+            config: Arc::new(config.clone()),
+        })
+    }
+}
+
+/// The file that a URL names, as an absolute path.
+fn path_of(url: &str) -> Result<PathBuf, StoreError> {
+    let error = |problem| StoreError::Url { url: url.into(), problem };
+    let path = url
+        .strip_prefix("sqlite:")
+        .ok_or_else(|| error("names no store that this version knows; it must be sqlite:PATH"))?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(error("names no file; it must be sqlite:PATH"));
+    }
+    if path.contains(['?', '#', '%']) {
+        return Err(error("has parameters or escapes; it must be sqlite:PATH with a plain path"));
+    }
+    std::path::absolute(path).map_err(|_| error("is relative, and there is no working directory"))
+}
+
+/// Makes the directory where it is missing and refuses one that cannot hold a store. True if there is a file already.
+fn prepare_place(path: &Path) -> Result<bool, StoreError> {
+    let directory = directory_of(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+        StoreError::unavailable(path, "its directory cannot be made; name another one", error)
+    })?;
+    // The file's own place, if it is a link to somewhere else.
+    let exists = path.symlink_metadata().is_ok();
+    let place = if exists { path } else { directory };
+    let kind = filesystem::network_kind(place)
+        .map_err(|error| StoreError::unavailable(path, "its file system does not answer", error))?;
+    if let Some(kind) = kind {
+        return Err(StoreError::unsupported(
+            path,
+            format!(
+                "is on a network file system ({kind}), where its locks do not work; put it on a local disk"
+            ),
+        ));
+    }
+    writable(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| StoreError::unavailable(path, "make its directory writable", error))?;
+    Ok(exists)
+}
+
+/// Looks at the file that is there, without opening it.
+fn examine(path: &Path) -> Result<DatabaseFile, StoreError> {
+    let unreadable =
+        |error: io::Error| StoreError::unavailable(path, "make the file readable and writable", error);
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(StoreError::unsupported(path, "is not a file; name a file in store.url"));
+    }
+    if metadata.len() == 0 {
+        return Err(StoreError::corrupt(path, "the file is empty"));
+    }
+    writable(path, Access::READ_OK | Access::WRITE_OK).map_err(unreadable)?;
+    Ok(DatabaseFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+}
+
+/// Makes a complete database under another name and puts it in place, unless another process was faster.
+async fn create(path: &Path, config: &Config) -> Result<(), StoreError> {
+    let failed = |error: io::Error| StoreError::unavailable(path, "make its directory writable", error);
+    let directory = directory_of(path);
+    let temporary = tempfile::Builder::new()
+        .prefix(".channelgate-")
+        .suffix(".new")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(directory)
+        .map_err(failed)?
+        .into_temp_path();
+    let initialized = async {
+        let mut connection = options(&temporary, config).connect().await?;
+        migrate(path, &mut connection).await?;
+        Ok::<_, Failure>(connection.close().await?)
+    };
+    initialized.await.map_err(|failure| failure.into_error(path))?;
+    match temporary.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error.error)),
+        _ => {}
+    }
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+}
+
+/// Makes sure that the database is ours and of this version; brings an older one up to it.
+async fn adopt(path: &Path, config: &Config, writing: &SqliteConnectOptions) -> Result<(), StoreError> {
+    let adopted = async {
+        // Before anything is written, even the journal's mode: it may be somebody else's.
+        let mut connection = options(path, config).connect().await?;
+        let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
+        if owner != APPLICATION_ID {
+            return Err(StoreError::unsupported(
+                path,
+                "is the database of another program; name another file in store.url",
+            )
+            .into());
+        }
+        connection.close().await?;
+
+        let mut connection = writing.connect().await?;
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?;
+        if journal != "wal" {
+            return Err(StoreError::unsupported(
+                path,
+                "is on a file system without shared memory; put it on a local disk",
+            )
+            .into());
+        }
+        migrate(path, &mut connection).await?;
+        Ok::<_, Failure>(connection.close().await?)
+    };
+    adopted.await.map_err(|failure| failure.into_error(path))
+}
+
+/// Applies the migrations that are missing, all or none. Where none is, no lock is taken.
+async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), Failure> {
+    let migrator = Migrator::with_migrations(migrations());
+    let known: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'")
+            .fetch_optional(&mut *connection)
+            .await?;
+    if known.is_some() {
+        let applied = connection
+            .list_applied_migrations("_sqlx_migrations")
+            .await
+            .map_err(|error| migration_failure(path, error))?;
+        let current = migrator.iter().map(|migration| (migration.version, &migration.checksum));
+        if current.eq(applied.iter().map(|migration| (migration.version, &migration.checksum))) {
+            return Ok(());
+        }
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    migrator.run(&mut *transaction).await.map_err(|error| migration_failure(path, error))?;
+    Ok(transaction.commit().await?)
+}
+
+fn migration_failure(path: &Path, error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => meaning(path, error),
+        MigrateError::VersionMissing(version) => StoreError::unsupported(
+            path,
+            format!(
+                "was made by a newer version of this program (schema {version}); use that version or a newer one"
+            ),
+        ),
+        error => StoreError::corrupt(path, error),
+    }
+}
+
+/// The schema's history. A migration that was released is never edited: its checksum is kept in the databases it was applied to. A gate
+/// may be running while a newer command line migrates its store, so a migration only adds.
+fn migrations() -> Vec<Migration> {
+    let history = [(1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql"))];
+    let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    history.into_iter().map(migration).collect()
+}
+
+fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(config.busy_timeout)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .disable_statement_logging()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn writable(path: &Path, access: Access) -> io::Result<()> {
+    rustix::fs::access(path, access).map_err(io::Error::from)
+}
+
+async fn on_blocking_thread<T: Send + 'static>(
+    path: PathBuf,
+    work: fn(&Path) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let name = path.clone();
+    tokio::task::spawn_blocking(move || work(&path))
+        .await
+        .unwrap_or_else(|error| Err(StoreError::unavailable(&name, "restart the program", error)))
+}
+
+/// "cgat", in the header of every database of ours.
+const APPLICATION_ID: i64 = 0x6367_6174;

@@ -1,0 +1,146 @@
+//! What can go wrong with a store, grouped by what the asker can do about it.
+
+use std::error::Error;
+use std::path::Path;
+
+use crate::account::NameError;
+use crate::token::TokenId;
+
+/// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It does not answer in time, or the system under it fails. A change may or may not have been made.
+    #[error("the store {store} does not answer; {advice}")]
+    Unavailable {
+        /// The database file.
+        store: Box<str>,
+        /// What to do.
+        advice: &'static str,
+        /// What the system reported.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// What it holds cannot be read.
+    #[error(
+        "the store {store} is damaged; restore it from a backup, or move it away to begin with an empty one"
+    )]
+    Corrupt {
+        /// The database file.
+        store: Box<str>,
+        /// What was found.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Something like it is there already.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// What the change was about is not there.
+    #[error(transparent)]
+    NotFound(#[from] Sought),
+    /// A name that nothing can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A `store.url` that means nothing.
+    #[error("store.url \"{url}\" {problem}")]
+    Url {
+        /// As it was given.
+        url: Box<str>,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A place or a database that this program cannot work with, whatever is retried.
+    #[error("the store {store} {problem}")]
+    Unsupported {
+        /// The database file.
+        store: Box<str>,
+        /// Why, and what to do.
+        problem: Box<str>,
+    },
+}
+
+/// What a [`StoreError`] means to whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Trying again later may help.
+    Unavailable,
+    /// Only a repair helps.
+    Corrupt,
+    /// Something like it is there already.
+    Conflict,
+    /// It is not there.
+    NotFound,
+    /// The request or the configuration is wrong.
+    Invalid,
+    /// The place or the database is one that this program cannot work with.
+    Unsupported,
+}
+
+/// What stands in the way of something new.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The name is taken.
+    #[error("there is an organization \"{0}\" already; choose another name")]
+    Organization(String),
+    /// A living token has the name.
+    #[error(
+        "organization \"{organization}\" has a living token \"{name}\" already; revoke it first or choose another name"
+    )]
+    TokenName {
+        /// The organization's name.
+        organization: String,
+        /// The token's name.
+        name: String,
+    },
+    /// A token with this value is known, whether living or dead.
+    #[error(
+        "a token with this value is known already; a token's value is used once, even if the token is dead"
+    )]
+    TokenValue,
+}
+
+/// What was looked for in vain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Sought {
+    /// An organization of this name.
+    #[error("there is no organization \"{0}\"; `channelgate org list` shows those there are")]
+    Organization(String),
+    /// A token of this id.
+    #[error("there is no token with the id {0}; `channelgate token list` shows those there are")]
+    Token(TokenId),
+}
+
+impl StoreError {
+    /// What the failure means to whoever asked.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Conflict(_) => ErrorKind::Conflict,
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Name(_) | Self::Url { .. } => ErrorKind::Invalid,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    /// The store at `file` does not answer, because of `source`.
+    pub(super) fn unavailable(
+        file: &Path,
+        advice: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { store: name(file), advice, source: source.into() }
+    }
+
+    /// The store at `file` cannot be read, because of `source`.
+    pub(super) fn corrupt(file: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Corrupt { store: name(file), source: source.into() }
+    }
+
+    /// The store at `file` is none for this program.
+    pub(super) fn unsupported(file: &Path, problem: impl Into<Box<str>>) -> Self {
+        Self::Unsupported { store: name(file), problem: problem.into() }
+    }
+}
+
+fn name(file: &Path) -> Box<str> {
+    file.display().to_string().into()
+}

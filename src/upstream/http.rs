@@ -1,0 +1,305 @@
+//! A channel behind `http://` or `https://`.
+//!
+//! A request is built anew from an allow-list of headers ([`request`]), sent over a pooled connection ([`connect`]), led through
+//! redirects ([`redirect`]) and its answer judged ([`response`]). HTTP/1.1, or HTTP/2 where TLS negotiates it.
+//!
+//! **Two pools.** Requests to the upstream's own origin and requests to anywhere else go through different clients, whose connectors
+//! apply different rules about addresses. Which one is decided by comparing origins, for every hop, and a pool is never asked for an
+//! origin of the other kind; so no redirect can ride on a connection that was made under the relaxed rule.
+//!
+//! **Once more.** A connection that brought responses before and now ends without one was closed by the peer while idle. GET and HEAD
+//! are idempotent, so such a request is sent again, once. HEAD that is refused as a method (405, 501), or with 403 by a host that a
+//! redirect led to (a URL signed for GET), is asked again as GET whose body is not read.
+
+mod address;
+mod connect;
+mod credential;
+mod origin;
+mod reach;
+mod redirect;
+mod request;
+mod response;
+mod tls;
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use super::body::Source;
+use super::config::{self, Findings, UpstreamConfig};
+use super::error::{FetchError, Invalid, RedirectFault, Unavailable};
+use super::{Ask, Failure, Head, Method};
+
+use connect::{ConnectError, Connector, Proven, Reach};
+use credential::Credential;
+use origin::Origin;
+use reach::AllowedHosts;
+use redirect::Trail;
+use response::Judge;
+
+pub(super) use tls::PlatformRoots;
+
+#[cfg(test)]
+mod tests;
+
+/// What one slow reader may hold of an HTTP/2 connection: enough for 50 MB/s at a round trip of 20 ms.
+const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The connection's window is never what runs out: otherwise a few slow readers would stop all others on the same connection.
+const H2_CONNECTION_WINDOW_BYTES: u32 = i32::MAX as u32;
+
+/// An HTTP/2 connection is pinged this often, idle or not, and given up if the answer takes half as long: a connection that a
+/// firewall forgot would otherwise be used until TCP gives up, which takes a quarter of an hour.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// An upstream that is asked over HTTP.
+pub(super) struct Http {
+    origin: Origin,
+    /// Origin, credential in the path if any, base path; no slash at the end. Never printed: see [`Credential`].
+    base: String,
+    credential: Credential,
+    own: Client<Connector, Empty<Bytes>>,
+    elsewhere: Client<Connector, Empty<Bytes>>,
+    allowed: AllowedHosts,
+    missing_statuses: Vec<StatusCode>,
+    header_bytes_max: u32,
+}
+
+/// Where a request is on its way.
+struct Hop {
+    uri: Uri,
+    is_own: bool,
+    /// The request has not left the upstream's own origin so far.
+    is_trusted: bool,
+}
+
+impl Http {
+    /// Checks everything there is to check, so that all mistakes are told at once.
+    pub(super) fn new(
+        config: &UpstreamConfig,
+        roots: &PlatformRoots,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let url = findings.take("url", config::http_url(&config.url));
+        let origin = url.as_ref().and_then(Origin::of);
+        let allowed = allowed_hosts(config, findings);
+        let missing_statuses = missing_statuses(config, findings);
+        let credential = findings.take("auth", Credential::load(config.auth.as_ref()));
+        let is_https = origin.as_ref().is_some_and(|origin| origin.is_https);
+        let tls = if is_https || config.ca_file.is_some() || !allowed.is_empty() {
+            match roots.client_config(config.ca_file.as_deref(), is_https) {
+                Ok(tls) => Some(TlsConnector::from(std::sync::Arc::new(tls))),
+                Err((key, problem)) => {
+                    findings.add(key, problem);
+                    return None;
+                }
+            }
+        } else {
+            None
+        };
+        let (url, origin, credential) = (url?, origin?, credential?);
+        let timeouts = config.timeouts;
+        let client = |reach| {
+            let connector = Connector::new(reach, tls.clone(), timeouts.connect, timeouts.tls_handshake);
+            client(config, connector)
+        };
+        let base = format!("{origin}{}{}", credential.path(), url.path().trim_end_matches('/'));
+        Some(Self {
+            own: client(Reach::Own),
+            elsewhere: client(Reach::Elsewhere { allowed: allowed.clone(), own: origin.clone() }),
+            origin,
+            base,
+            credential,
+            allowed,
+            missing_statuses,
+            header_bytes_max: config.limits.header_bytes_max,
+        })
+    }
+
+    /// The origin, for logs.
+    pub(super) fn name(&self) -> String {
+        self.origin.to_string()
+    }
+
+    /// Asks, and judges the answer's head.
+    pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<(Head, Source), Failure> {
+        let (headers, asked) = request::headers(ask);
+        let (mut response, hop) = self.follow(ask, ask.method, &headers).await?;
+        if ask.method == Method::Head && refuses_head(response.status(), &hop) {
+            (response, _) = self.follow(ask, Method::Get, &headers).await?;
+        }
+        let judge = Judge {
+            asked,
+            missing_statuses: &self.missing_statuses,
+            header_bytes_max: self.header_bytes_max,
+        };
+        let (head, body) = response.into_parts();
+        let judged = judge.head(head.status, &head.headers, body.size_hint().exact())?;
+        let has_body = ask.method == Method::Get && judged.length != Some(0) && !is_bodyless(head.status);
+        Ok((judged, if has_body { Source::Http(body) } else { Source::Nothing }))
+    }
+
+    /// Sends the request to where it belongs and on to where it is redirected.
+    async fn follow(
+        &self,
+        ask: &Ask<'_>,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Result<(Response<Incoming>, Hop), Failure> {
+        let start = format!("{}/{}", self.base, ask.path.encoded());
+        let uri = Uri::try_from(start.as_str()).map_err(|error| Failure::new(malformed(), error))?;
+        let mut hop = Hop { uri, is_own: true, is_trusted: true };
+        let mut trail = None;
+        loop {
+            let response = self.send(&hop, method, headers).await?;
+            if !redirect::is_redirect(response.status()) {
+                return Ok((response, hop));
+            }
+            let trail = match &mut trail {
+                Some(trail) => trail,
+                None => trail.insert(Trail::new(
+                    Url::parse(&start).map_err(|error| Failure::new(malformed(), error))?,
+                )),
+            };
+            let refused = |fault| Failure::from(FetchError::Invalid(Invalid::Redirect(fault)));
+            let (url, origin) =
+                trail.next(response.headers(), &self.origin, &self.allowed).map_err(refused)?;
+            let uri = Uri::try_from(url.as_str()).map_err(|_| refused(RedirectFault::Malformed))?;
+            let is_own = origin == self.origin;
+            hop = Hop { uri, is_own, is_trusted: hop.is_trusted && is_own };
+        }
+    }
+
+    /// One request and the head of its response; sent again if the connection had died while idle.
+    async fn send(
+        &self,
+        hop: &Hop,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, Failure> {
+        let client = if hop.is_own { &self.own } else { &self.elsewhere };
+        let mut is_second = false;
+        loop {
+            let mut request = Request::new(Empty::new());
+            *request.uri_mut() = hop.uri.clone();
+            *request.method_mut() = match method {
+                Method::Get => http::Method::GET,
+                Method::Head => http::Method::HEAD,
+            };
+            *request.headers_mut() = headers.clone();
+            if hop.is_trusted {
+                self.credential.add_to(request.headers_mut());
+            }
+            match client.request(request).await {
+                Ok(response) => {
+                    if let Some(proven) = response.extensions().get::<Proven>() {
+                        proven.mark();
+                    }
+                    return Ok(response);
+                }
+                Err(error) if !is_second && died_idle(&error) => is_second = true,
+                Err(error) => return Err(failure(error)),
+            }
+        }
+    }
+}
+
+fn allowed_hosts(config: &UpstreamConfig, findings: &mut Findings) -> AllowedHosts {
+    let entries = config.allowed_hosts.iter().filter_map(|entry| {
+        let parsed = entry.parse().map_err(|problem: &str| format!("entry {entry:?} {problem}"));
+        findings.take("allowed_hosts", parsed)
+    });
+    AllowedHosts::new(entries.collect())
+}
+
+fn missing_statuses(config: &UpstreamConfig, findings: &mut Findings) -> Vec<StatusCode> {
+    let statuses = config.missing_statuses.iter().filter_map(|&status| match status {
+        401 => Some(StatusCode::UNAUTHORIZED),
+        403 => Some(StatusCode::FORBIDDEN),
+        _ => {
+            findings.add("missing_statuses", format!("lists {status}; expected 401 or 403"));
+            None
+        }
+    });
+    statuses.collect()
+}
+
+fn client(config: &UpstreamConfig, connector: Connector) -> Client<Connector, Empty<Bytes>> {
+    // The read buffer keeps hyper's own limit: a smaller one costs up to three times the processor time on large bodies.
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(config.timeouts.pooled)
+        .pool_max_idle_per_host(config.limits.pooled_connections_max)
+        .http2_initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
+        .http2_initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(config.limits.header_bytes_max)
+        .http2_keep_alive_interval(H2_PING_INTERVAL)
+        .http2_keep_alive_timeout(H2_PING_INTERVAL / 2)
+        .http2_keep_alive_while_idle(true)
+        .build(connector)
+}
+
+fn refuses_head(status: StatusCode, hop: &Hop) -> bool {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => true,
+        StatusCode::FORBIDDEN => !hop.is_own,
+        _ => false,
+    }
+}
+
+fn is_bodyless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE)
+}
+
+fn malformed() -> FetchError {
+    FetchError::Invalid(Invalid::Malformed)
+}
+
+/// True if the connection had brought a response before, and what came now cannot have been one.
+fn died_idle(error: &legacy::Error) -> bool {
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extensions);
+    }
+    extensions.get::<Proven>().is_some_and(Proven::is_marked)
+        && cause::<hyper::Error>(error).is_none_or(|error| !error.is_parse())
+}
+
+/// Whose fault a request without a response was.
+fn failure(error: legacy::Error) -> Failure {
+    let reason = match (cause::<ConnectError>(&error), cause::<hyper::Error>(&error)) {
+        (Some(ConnectError::Forbidden(_)), _) => {
+            FetchError::Invalid(Invalid::Redirect(RedirectFault::Address))
+        }
+        (Some(ConnectError::Handshake(_) | ConnectError::HandshakeTimeout(_)), _) => {
+            FetchError::Unavailable(Unavailable::Handshake)
+        }
+        (Some(_), _) => FetchError::Unavailable(Unavailable::Connect),
+        (None, Some(error)) if error.is_parse_too_large() => FetchError::Invalid(Invalid::HeadersTooLarge),
+        (None, Some(error)) if error.is_parse() => malformed(),
+        (None, _) => FetchError::Unavailable(Unavailable::Closed),
+    };
+    Failure::new(reason, error)
+}
+
+/// The first of the error's sources that is an `E`.
+fn cause<E: Error + 'static>(error: &legacy::Error) -> Option<&E> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        source = cause.source();
+    }
+    None
+}

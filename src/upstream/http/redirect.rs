@@ -1,0 +1,68 @@
+//! Following redirects: which URL comes next, and whether it may.
+//!
+//! Pure. The rules are those of the gate, not of a browser: nowhere but the upstream's own origin and the allowed hosts, never
+//! from https to http, never with credentials in the URL, no URL twice, and no more than [`HOPS_MAX`]. That the *address* behind
+//! an allowed name is an allowed one can only be known when it is connected to: see [`super::connect`].
+
+use http::header::LOCATION;
+use http::{HeaderMap, StatusCode};
+use url::Url;
+
+use super::origin::Origin;
+use super::reach::AllowedHosts;
+use crate::upstream::error::RedirectFault;
+
+/// How many redirects are followed for one request.
+const HOPS_MAX: usize = 5;
+
+/// Does this status send us elsewhere (RFC 9110 section 15.4)? 300 leaves a choice that nobody here can make, 304 is no redirect.
+pub(super) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The URLs that one request has been to; the last is where it is.
+pub(super) struct Trail {
+    visited: Vec<Url>,
+}
+
+impl Trail {
+    pub(super) fn new(start: Url) -> Self {
+        Self { visited: vec![start] }
+    }
+
+    /// The URL and origin that a redirect with these headers leads to, if it may be followed.
+    pub(super) fn next(
+        &mut self,
+        headers: &HeaderMap,
+        own: &Origin,
+        allowed: &AllowedHosts,
+    ) -> Result<(&Url, Origin), RedirectFault> {
+        if self.visited.len() > HOPS_MAX {
+            return Err(RedirectFault::TooMany);
+        }
+        let here = self.visited.last().ok_or(RedirectFault::Malformed)?;
+        let mut locations = headers.get_all(LOCATION).iter();
+        let (Some(location), None) = (locations.next(), locations.next()) else {
+            return Err(RedirectFault::Malformed);
+        };
+        let location = std::str::from_utf8(location.as_bytes()).map_err(|_| RedirectFault::Malformed)?;
+        let mut next = here.join(location).map_err(|_| RedirectFault::Malformed)?;
+        next.set_fragment(None);
+        let origin = Origin::of(&next).ok_or(RedirectFault::Malformed)?;
+        if !next.username().is_empty() || next.password().is_some() {
+            return Err(RedirectFault::Userinfo);
+        }
+        if here.scheme() == "https" && !origin.is_https {
+            return Err(RedirectFault::Downgrade);
+        }
+        if origin != *own && !allowed.allow(&origin) {
+            return Err(RedirectFault::Host);
+        }
+        if self.visited.contains(&next) {
+            return Err(RedirectFault::Loop);
+        }
+        self.visited.push(next);
+        let next = self.visited.last().ok_or(RedirectFault::Malformed)?;
+        Ok((next, origin))
+    }
+}

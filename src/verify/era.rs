@@ -1,0 +1,99 @@
+//! All that is remembered since the feed was last lost, and the order in which the feed and the readings touch it.
+//!
+//! The danger: a reading of token T leaves the store, T is revoked, the feed makes memory forget T (there is nothing to forget yet), and
+//! then the reading arrives and is remembered for good. Two rules keep it out:
+//!
+//! 1. The feed's reader first *announces* the position it has read to, then forgets what changed, then *settles* the position.
+//! 2. A reading is remembered only if its position is not before the announced one, checked under the lock that forgetting T takes.
+//!
+//! Let change c concern T, and let a reading r of T be of a snapshot before c. Under T's lock, either r comes first, and forgetting T
+//! removes it; or forgetting comes first, and as c was announced before, r sees a later position announced and is not remembered. A
+//! reading of a snapshot with c is harmless in either order.
+//!
+//! A request has its own rule: it takes a reading only if its position is not before the one that was announced when the request came.
+//! So a request that came after [`Verifier::catch_up`](super::Verifier::catch_up) returned never takes an answer that was on its way
+//! before. A reading that begins after a position was announced has at least that position, so asking once more is enough.
+//!
+//! Settled positions may be claimed by two readers of the feed at once: each began behind a settled position and forgot all that lies
+//! between, so the greater claim is true for both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use super::memory::Memory;
+use super::{Config, Lookup};
+use crate::store::{Change, FeedPosition, Reading};
+use crate::token::{TokenDigest, TokenRecord};
+
+/// Everything remembered, and every question on its way.
+#[derive(Debug)]
+pub(super) struct Era {
+    pub(super) known: Memory<Arc<TokenRecord>>,
+    pub(super) unknown: Memory<()>,
+    /// Questions with the store.
+    pub(super) flights: DashMap<TokenDigest, watch::Receiver<Option<Landing>>>,
+    announced: AtomicI64,
+    settled: AtomicI64,
+}
+
+/// How a question to the store ended.
+#[derive(Clone, Debug)]
+pub(super) enum Landing {
+    /// With an answer as of this position.
+    Answered(Lookup, FeedPosition),
+    /// The store could not say.
+    Failed,
+}
+
+impl Era {
+    /// An empty memory that knows the feed up to `position`.
+    pub(super) fn begin(position: FeedPosition, config: &Config) -> Self {
+        Self {
+            known: Memory::new(config.known_max),
+            unknown: Memory::new(config.unknown_max),
+            flights: DashMap::new(),
+            announced: AtomicI64::new(position.as_number()),
+            settled: AtomicI64::new(position.as_number()),
+        }
+    }
+
+    /// A reading must not be before this.
+    pub(super) fn announced(&self) -> FeedPosition {
+        FeedPosition::from_number(self.announced.load(Ordering::SeqCst))
+    }
+
+    /// Everything up to here is forgotten.
+    pub(super) fn settled(&self) -> FeedPosition {
+        FeedPosition::from_number(self.settled.load(Ordering::SeqCst))
+    }
+
+    /// Forgets what changed up to `position`; the changes begin at or before the settled position.
+    pub(super) fn forget(&self, changes: &[Change], position: FeedPosition) {
+        self.announced.fetch_max(position.as_number(), Ordering::SeqCst);
+        for change in changes {
+            self.known.forget(&change.digest);
+            self.unknown.forget(&change.digest);
+        }
+        self.settled.fetch_max(position.as_number(), Ordering::SeqCst);
+    }
+
+    /// Remembers a reading that began at `read_at`, unless the feed is ahead of it, and says what it means.
+    pub(super) fn remember(&self, digest: &TokenDigest, reading: Reading, read_at: Duration) -> Lookup {
+        let still_true = || reading.position >= self.announced();
+        match reading.record {
+            Some(record) => {
+                let record = Arc::new(record);
+                self.known.remember(digest, Arc::clone(&record), read_at, still_true);
+                Lookup::Known(record)
+            }
+            None => {
+                self.unknown.remember(digest, (), read_at, still_true);
+                Lookup::Unknown
+            }
+        }
+    }
+}

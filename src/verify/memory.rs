@@ -1,0 +1,178 @@
+//! A bounded map from digests to verdicts that can be read by everybody at once.
+//!
+//! Shards of a standard hash map under a standard read-write lock each. A digest is as good as random already, so its own bytes are the
+//! hash and choose the shard. When a shard is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last
+//! passed get a second chance; after a few of them the next one goes regardless, so that no insertion holds the lock for long.
+//!
+//! `benches/verify.rs` holds the figures behind the choice.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use crate::token::TokenDigest;
+
+/// Verdicts by digest, at most as many as were asked for.
+#[derive(Debug)]
+pub(super) struct Memory<V> {
+    shards: Box<[RwLock<Shard<V>>]>,
+    shard_entries_max: usize,
+}
+
+#[derive(Debug)]
+struct Shard<V> {
+    /// Where in `entries` a digest's verdict is.
+    places: HashMap<TokenDigest, usize, BuildHasherDefault<DigestBytes>>,
+    entries: Vec<Entry<V>>,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    digest: TokenDigest,
+    verdict: V,
+    /// The uptime when its reading began.
+    read_at: Duration,
+    recalled: AtomicBool,
+}
+
+impl<V: Clone> Memory<V> {
+    /// Room for at most `entries_max` verdicts.
+    pub(super) fn new(entries_max: usize) -> Self {
+        // Few entries get one shard, so that chance does not fill one of many early.
+        let shards = if entries_max < SHARDS * 64 { 1 } else { SHARDS };
+        Self {
+            shards: std::iter::repeat_with(|| RwLock::new(Shard::new())).take(shards).collect(),
+            shard_entries_max: (entries_max / shards).max(1),
+        }
+    }
+
+    /// The verdict on a digest and when its reading began.
+    pub(super) fn recall(&self, digest: &TokenDigest) -> Option<(V, Duration)> {
+        let shard = self.read(digest)?;
+        let entry = shard.entries.get(*shard.places.get(digest)?)?;
+        // Written only when it changes: a store would take the cache line away from the other readers.
+        if !entry.recalled.load(Ordering::Relaxed) {
+            entry.recalled.store(true, Ordering::Relaxed);
+        }
+        Some((entry.verdict.clone(), entry.read_at))
+    }
+
+    /// Remembers a verdict if `still_true` says so under the lock that [`forget`](Self::forget) takes.
+    pub(super) fn remember(
+        &self,
+        digest: &TokenDigest,
+        verdict: V,
+        read_at: Duration,
+        still_true: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(mut shard) = self.write(digest) else { return false };
+        if !still_true() {
+            return false;
+        }
+        let entry = Entry { digest: *digest, verdict, read_at, recalled: AtomicBool::new(false) };
+        shard.insert(entry, self.shard_entries_max);
+        true
+    }
+
+    /// Drops the verdict on a digest.
+    pub(super) fn forget(&self, digest: &TokenDigest) {
+        if let Some(mut shard) = self.write(digest)
+            && let Some(place) = shard.places.get(digest).copied()
+        {
+            shard.remove(place);
+        }
+    }
+
+    /// How many verdicts are remembered.
+    pub(super) fn len(&self) -> usize {
+        let lengths = self.shards.iter().map(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.len()
+        });
+        lengths.sum()
+    }
+
+    fn shard(&self, digest: &TokenDigest) -> Option<&RwLock<Shard<V>>> {
+        // The last byte; the first eight are the hash within the shard.
+        let [.., byte] = digest.as_bytes();
+        self.shards.get(usize::from(*byte) % self.shards.len())
+    }
+
+    fn read(&self, digest: &TokenDigest) -> Option<RwLockReadGuard<'_, Shard<V>>> {
+        Some(self.shard(digest)?.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, digest: &TokenDigest) -> Option<RwLockWriteGuard<'_, Shard<V>>> {
+        Some(self.shard(digest)?.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<V> Shard<V> {
+    fn new() -> Self {
+        Self { places: HashMap::default(), entries: Vec::new(), hand: 0 }
+    }
+
+    fn insert(&mut self, entry: Entry<V>, entries_max: usize) {
+        if let Some(place) = self.places.get(&entry.digest).copied() {
+            self.remove(place);
+        } else if self.entries.len() >= entries_max {
+            self.evict();
+        }
+        self.places.insert(entry.digest, self.entries.len());
+        self.entries.push(entry);
+    }
+
+    fn evict(&mut self) {
+        for _ in 0..SECOND_CHANCES_MAX {
+            self.hand = if self.hand < self.entries.len() { self.hand } else { 0 };
+            match self.entries.get(self.hand) {
+                Some(entry) if entry.recalled.swap(false, Ordering::Relaxed) => self.hand += 1,
+                _ => break,
+            }
+        }
+        self.hand = if self.hand < self.entries.len() { self.hand } else { 0 };
+        self.remove(self.hand);
+    }
+
+    /// Removes the entry at `place`; the last entry takes its place.
+    fn remove(&mut self, place: usize) {
+        if place >= self.entries.len() {
+            return;
+        }
+        let removed = self.entries.swap_remove(place);
+        self.places.remove(&removed.digest);
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.digest, place);
+        }
+    }
+}
+
+/// The first eight bytes of a digest as its hash.
+#[derive(Default)]
+struct DigestBytes(u64);
+
+impl Hasher for DigestBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(&first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(first);
+        }
+    }
+
+    /// The length of the digest, which is always the same.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+const SHARDS: usize = 256;
+
+/// How many recalled verdicts the hand passes before it takes one regardless.
+const SECOND_CHANCES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

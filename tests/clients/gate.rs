@@ -1,0 +1,233 @@
+//! A running gate: the real binary with a configuration of its own, its tokens issued by its own command line.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// A gate on ports of its own choosing, serving the fixture channel as the private channels `demo` and `team/demo` and the public
+/// channel `demo-public`. Ends with its last owner, and must then end well.
+pub(crate) struct Gate {
+    child: Child,
+    directory: TempDir,
+    config: PathBuf,
+    /// `http://127.0.0.1:1234`: where the data plane is.
+    pub(crate) origin: String,
+    /// The certificate authority a client has to trust, of a gate with TLS.
+    pub(crate) authority: Option<PathBuf>,
+    /// The token that the first start wrote down.
+    pub(crate) site_token: String,
+    log: Arc<Mutex<String>>,
+}
+
+/// What `token create --json` prints, as far as it matters here.
+#[derive(Deserialize)]
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(rename = "token")]
+    pub(crate) value: String,
+}
+
+/// The gate without TLS that the tests share.
+pub(crate) fn plaintext() -> Arc<Gate> {
+    static SHARED: Mutex<Weak<Gate>> = Mutex::new(Weak::new());
+    shared(&SHARED, || Gate::start(false))
+}
+
+/// The gate with TLS that the tests share.
+pub(crate) fn tls() -> Arc<Gate> {
+    static SHARED: Mutex<Weak<Gate>> = Mutex::new(Weak::new());
+    shared(&SHARED, || Gate::start(true))
+}
+
+/// Owned by the tests that run and not by the static, for nothing drops a static and the gate would outlive the tests.
+fn shared(place: &Mutex<Weak<Gate>>, start: impl FnOnce() -> Gate) -> Arc<Gate> {
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    place.upgrade().unwrap_or_else(|| {
+        let gate = Arc::new(start());
+        *place = Arc::downgrade(&gate);
+        gate
+    })
+}
+
+impl Gate {
+    fn start(with_tls: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = with_tls.then(|| write_certificates(directory.path()));
+        let config = directory.path().join("channelgate.toml");
+        fs::write(&config, configuration(directory.path(), with_tls)).unwrap();
+        let mut child = binary(&config, directory.path())
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (ready, announced) = channel();
+        let stderr = child.stderr.take().unwrap();
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || follow(stderr, &log, &ready)
+        });
+        let Ok(origin) = announced.recv_timeout(READY_WITHIN) else {
+            // Nothing owns the child yet.
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the gate did not become ready; its log:\n{}", log.lock().unwrap());
+        };
+        let site_token = fs::read_to_string(directory.path().join("var/bootstrap-token")).unwrap();
+        let site_token = site_token.trim_end().to_owned();
+        Self { child, directory, config, origin, authority, site_token, log }
+    }
+
+    /// A new token of the organization `default` that may read every channel.
+    pub(crate) fn create_token(&self, name: &str) -> Token {
+        self.command(&["token", "create", "default", "--name", name, "--scopes", "repos", "--json"])
+    }
+
+    /// Revokes a token on the command line, beside the running gate, and waits until the gate knows.
+    pub(crate) fn revoke(&self, token: &Token) {
+        self.run(&["token", "revoke", &token.id, "--yes"]);
+        let path = format!("/t/{}/demo/noarch/repodata.json", token.value);
+        let deadline = Instant::now() + KNOWN_WITHIN;
+        while self.status(&path) != 401 {
+            assert!(
+                Instant::now() < deadline,
+                "the gate goes on to serve a revoked token; its log:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Everything the gate has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn command<T: for<'de> Deserialize<'de>>(&self, arguments: &[&str]) -> T {
+        let output = self.run(arguments);
+        serde_json::from_slice(&output).unwrap_or_else(|error| panic!("channelgate {arguments:?}: {error}"))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = binary(&self.config, self.directory.path()).args(arguments).output().unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "channelgate {arguments:?}: {}\n{words}", output.status);
+        output.stdout
+    }
+
+    /// The status of one plain GET. Not for a gate with TLS.
+    fn status(&self, path: &str) -> u16 {
+        let address = self.origin.strip_prefix("http://").expect("a gate without TLS");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(KNOWN_WITHIN)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ')
+            .nth(1)
+            .unwrap_or_default()
+            .parse()
+            .unwrap_or_else(|_| panic!("no status line: {line:?}"))
+    }
+}
+
+impl Drop for Gate {
+    /// Asks the gate to end and checks that it does, with nothing left to drain, as the contract says: exit 0.
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let deadline = Instant::now() + ENDED_WITHIN;
+        let ended = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+                Ok(Some(status)) => break Some(status),
+                Ok(None) | Err(_) => break None,
+            }
+        };
+        if ended.is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if !thread::panicking() {
+            let ended = ended.expect("the gate should end on SIGTERM");
+            assert!(ended.success(), "the gate ended with {ended}; its log:\n{}", self.log());
+        }
+    }
+}
+
+fn binary(config: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_channelgate"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANNELGATE_")) {
+        command.env_remove(name);
+    }
+    command.arg("--config").arg(config).current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn configuration(directory: &Path, with_tls: bool) -> String {
+    let upstream = format!("file://{}/tests/fixtures/channel", env!("CARGO_MANIFEST_DIR"));
+    let data = directory.join("var");
+    let tls = match with_tls {
+        true => {
+            let [certificate, key] = ["leaf.pem", "leaf.key"].map(|name| directory.join(name));
+            format!("tls = {{ certificate = {certificate:?}, key = {key:?} }}\n")
+        }
+        false => String::new(),
+    };
+    let channels: String = [("demo", "private"), ("demo-public", "public"), ("team/demo", "private")]
+        .iter()
+        .map(|(name, access)| {
+            format!("[[channels]]\nname = {name:?}\naccess = {access:?}\nupstreams = [{upstream:?}]\n")
+        })
+        .collect();
+    format!(
+        "data_dir = {data:?}\n[listen]\naddress = \"127.0.0.1:0\"\n{tls}[admin]\naddress = \"127.0.0.1:0\"\n{channels}"
+    )
+}
+
+/// Writes an authority's certificate and a leaf signed by it, for rustls takes no authority's certificate for a server's own.
+fn write_certificates(directory: &Path) -> PathBuf {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = directory.join("authority.pem");
+    fs::write(&authority, params.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(params, key);
+
+    let leaf_key = KeyPair::generate().unwrap();
+    let leaf =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+    fs::write(directory.join("leaf.pem"), leaf.pem()).unwrap();
+    fs::write(directory.join("leaf.key"), leaf_key.serialize_pem()).unwrap();
+    authority
+}
+
+/// Keeps what the gate says and tells when it is ready, and where.
+fn follow(stderr: impl Read, log: &Mutex<String>, ready: &Sender<String>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(rest) = line.strip_prefix("channelgate ready data=") {
+            // Nobody listens any more only if the time was up.
+            let _ = ready.send(rest.split(' ').next().unwrap_or_default().to_owned());
+        }
+        let mut log = log.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
+
+// Generous: reached only by a gate that is broken, on however slow a machine.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
+const ENDED_WITHIN: Duration = Duration::from_secs(60);

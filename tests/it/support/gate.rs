@@ -1,0 +1,173 @@
+//! A gate in the test's own process, started through its configuration file as the program starts it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use channelgate::app::App;
+use channelgate::clock::{Clock, ManualClock, Timestamp};
+use channelgate::config::{Config, Environment};
+use channelgate::store::{NewToken, Purpose, Store};
+use channelgate::token::{End, EndCause, Minted, TokenId};
+
+use super::client::{self, Reply};
+
+/// The fixture channel's directory.
+pub fn fixture_channel() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/channel")
+}
+
+/// Describes a gate before it starts.
+pub struct Builder {
+    channels: String,
+    settings: String,
+    clock: Option<(Clock, ManualClock)>,
+}
+
+/// A running gate; it stops when it is dropped.
+pub struct Gate {
+    pub app: App,
+    pub directory: tempfile::TempDir,
+    pub hands: Option<ManualClock>,
+}
+
+/// A token that was issued for a test.
+#[derive(Clone)]
+pub struct Issued {
+    pub id: TokenId,
+    pub value: String,
+}
+
+impl Builder {
+    /// A private channel from an upstream URL.
+    pub fn channel(self, name: &str, upstream: &str) -> Self {
+        self.channel_with(name, &format!("upstreams = [\"{upstream}\"]"))
+    }
+
+    /// A public channel from an upstream URL.
+    pub fn public_channel(self, name: &str, upstream: &str) -> Self {
+        self.channel_with(name, &format!("access = \"public\"\nupstreams = [\"{upstream}\"]"))
+    }
+
+    /// A channel with these configuration lines.
+    pub fn channel_with(mut self, name: &str, lines: &str) -> Self {
+        writeln!(self.channels, "[[channels]]\nname = \"{name}\"\n{lines}").unwrap();
+        self
+    }
+
+    /// The fixture channel, private as `main` and `team/nested`, public as `open`.
+    pub fn fixtures(self) -> Self {
+        let url = format!("file://{}", fixture_channel().display());
+        self.channel("main", &url).channel("team/nested", &url).public_channel("open", &url)
+    }
+
+    /// Further lines of configuration; tables are written in full.
+    pub fn settings(mut self, lines: &str) -> Self {
+        writeln!(self.settings, "{lines}").unwrap();
+        self
+    }
+
+    /// Time stands still until the test moves it.
+    pub fn manual_clock(mut self) -> Self {
+        self.clock = Some(Clock::manual("2027-01-01T00:00:00Z".parse().unwrap()));
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> Gate {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().display();
+        let text = format!(
+            "data_dir = \"{at}/var\"\n\
+             listen.address = \"127.0.0.1:0\"\n\
+             admin.address = \"127.0.0.1:0\"\n\
+             store.url = \"sqlite:{at}/var/channelgate.db\"\n\
+             cache.directory = \"{at}/var/cache\"\n{}\n{}",
+            self.settings, self.channels
+        );
+        let file = directory.path().join("channelgate.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file, &Environment::default()).unwrap_or_else(|error| panic!("{error}"));
+        let (clock, hands) = match self.clock {
+            Some((clock, hands)) => (clock, Some(hands)),
+            None => (Clock::system(), None),
+        };
+        let app = App::start(&config, clock).await.unwrap_or_else(|error| panic!("{error:#}"));
+        Gate { app, directory, hands }
+    }
+}
+
+impl Gate {
+    pub fn builder() -> Builder {
+        Builder { channels: String::new(), settings: String::new(), clock: None }
+    }
+
+    /// A gate in front of the fixture channel.
+    pub async fn with_fixtures() -> Self {
+        Self::builder().fixtures().start().await
+    }
+
+    pub fn data(&self) -> SocketAddr {
+        self.app.data_address()
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.app.admin_address()
+    }
+
+    pub fn store(&self) -> &Store {
+        self.app.store()
+    }
+
+    /// Asks the data plane.
+    pub async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
+        client::ask(self.data(), method, target, headers).await
+    }
+
+    pub async fn get(&self, target: &str) -> Reply {
+        self.ask("GET", target, &[]).await
+    }
+
+    pub async fn head(&self, target: &str) -> Reply {
+        self.ask("HEAD", target, &[]).await
+    }
+
+    /// Issues a scoped token of the organization `default`.
+    pub async fn scoped(
+        &self,
+        name: &str,
+        scopes: &str,
+        channels: Option<&[&str]>,
+        expires_at: Option<&str>,
+    ) -> Issued {
+        let minted = Minted::random().unwrap();
+        let token = NewToken {
+            organization: "default".into(),
+            purpose: Purpose::Scoped { name: name.into() },
+            scopes: scopes.parse().unwrap(),
+            channels: channels.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+            expires_at: expires_at.map(|at| at.parse().unwrap()),
+        };
+        let issued =
+            self.store().insert_token(&token, &minted.digest(), self.now(), Duration::ZERO).await.unwrap();
+        Issued { id: issued.record.id, value: minted.expose().to_owned() }
+    }
+
+    /// Ends a token, as of now.
+    pub async fn end(&self, token: &Issued, cause: EndCause) {
+        let end = End { cause, at: self.now(), reason: None };
+        self.store().end_token(token.id, &end, self.now()).await.unwrap();
+        self.app.verifier().catch_up().await.unwrap();
+    }
+
+    fn now(&self) -> Timestamp {
+        self.app.clock().now()
+    }
+
+    /// The site token of the organization `default`, as the first start wrote it.
+    pub fn bootstrap_token(&self) -> String {
+        let text = std::fs::read_to_string(self.directory.path().join("var/bootstrap-token")).unwrap();
+        text.trim_end_matches('\n').to_owned()
+    }
+}
