@@ -1,1 +1,118 @@
-fn main() {}
+//! Admitting a known token allocates nothing: parse, extract, digest, recall, decide.
+//!
+//! A binary of its own, because it counts allocations of the whole process.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use channelgate::clock::Clock;
+use channelgate::conda::{ChannelName, RequestTarget};
+use channelgate::gateway::admission::admit;
+use channelgate::metrics::Metrics;
+use channelgate::policy::{Access, Channel, Channels};
+use channelgate::store::{self, NewToken, Purpose, Store};
+use channelgate::token::Minted;
+use channelgate::verify::{self, Verifier};
+use http::{HeaderMap, HeaderValue};
+
+/// The system's allocator, counted.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[expect(unsafe_code, reason = "an allocator cannot be written without; it only counts and hands on")]
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Polls a future that must not wait.
+fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("admitting a known token waited"),
+    }
+}
+
+#[tokio::test]
+async fn known_token_is_admitted_without_allocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/channelgate.db", directory.path().display());
+    let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
+    let clock = Clock::system();
+    store.create_organization("acme", "Acme", Default::default(), clock.now()).await.unwrap();
+    let minted = Minted::random().unwrap();
+    let token = NewToken {
+        organization: "acme".into(),
+        purpose: Purpose::Scoped { name: "ci".into() },
+        scopes: "conda:download".parse().unwrap(),
+        channels: Some(vec!["team/main".into()]),
+        expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
+    };
+    store.insert_token(&token, &minted.digest(), clock.now(), Duration::ZERO).await.unwrap();
+    let meters = verify::Meters::register(Metrics::new().unwrap().registry()).unwrap();
+    let verifier = Verifier::new(store, clock.clone(), verify::Config::default(), meters);
+    let channels = Channels::new([Channel {
+        name: ChannelName::parse("team/main").unwrap(),
+        access: Access::Private { organizations: vec!["acme".into()] },
+    }]);
+
+    let value = minted.expose();
+    let basic = {
+        use base64::Engine as _;
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("user:{value}")))
+    };
+    let with = |name: &'static str, value: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).unwrap());
+        headers
+    };
+    let in_path = format!("/t/{value}/team/main/label/dev/linux-64/numpy-2.4.0-py313_0.conda");
+    let plain = "/team/main/linux-64/repodata_shards.msgpack.zst".to_owned();
+    let carriers = [
+        ("path", &in_path, HeaderMap::new()),
+        ("token", &plain, with("authorization", &format!("token {value}"))),
+        ("bearer", &plain, with("authorization", &format!("Bearer {value}"))),
+        ("basic", &plain, with("authorization", &basic)),
+        ("x-api-key", &plain, with("x-api-key", value)),
+        ("x-auth", &plain, with("x-auth", value)),
+    ];
+    for (carrier, path, headers) in &carriers {
+        let admit_once = || async {
+            let target = RequestTarget::parse(path).unwrap();
+            let admission = admit(&target, headers, &channels, &verifier, clock.now()).await.unwrap();
+            assert!(admission.decision.is_ok(), "{carrier}");
+        };
+        // Warm: the first lookup asks the store, and thread-locals come into being.
+        admit_once().await;
+        at_once(admit_once());
+
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for _ in 0..1_000 {
+            at_once(admit_once());
+        }
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert_eq!(allocations, 0, "{carrier}: allocations in 1,000 admissions");
+    }
+}
