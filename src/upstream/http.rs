@@ -43,7 +43,7 @@ use connect::{ConnectError, Connector, Proven, Reach};
 use credential::Credential;
 use origin::Origin;
 use reach::AllowedHosts;
-use redirect::Trail;
+use redirect::{Refused, Trail};
 use response::Judge;
 
 pub(super) use tls::PlatformRoots;
@@ -170,10 +170,8 @@ impl Http {
                     Url::parse(&start).map_err(|error| Failure::new(malformed(), error))?,
                 )),
             };
-            let refused = |fault| Failure::from(FetchError::Invalid(Invalid::Redirect(fault)));
-            let (url, origin) =
-                trail.next(response.headers(), &self.origin, &self.allowed).map_err(refused)?;
-            let uri = Uri::try_from(url.as_str()).map_err(|_| refused(RedirectFault::Malformed))?;
+            let (url, origin) = trail.next(response.headers(), &self.origin, &self.allowed)?;
+            let uri = Uri::try_from(url.as_str()).map_err(|_| Refused::from(RedirectFault::Malformed))?;
             let is_own = origin == self.origin;
             hop = Hop { uri, is_own, is_trusted: hop.is_trusted && is_own };
         }
@@ -263,6 +261,16 @@ fn is_bodyless(status: StatusCode) -> bool {
 
 fn malformed() -> FetchError {
     FetchError::Invalid(Invalid::Malformed)
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let error = FetchError::Invalid(Invalid::Redirect(refused.fault));
+        match refused.target {
+            Some(target) => Self::new(error, format!("it leads to {target}")),
+            None => error.into(),
+        }
+    }
 }
 
 /// True if the connection had brought a response before, and what came now cannot have been one.

@@ -20,6 +20,12 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// A redirect that is not followed, and where it leads, if anybody can tell: the origin only, for the log.
+pub(super) struct Refused {
+    pub(super) fault: RedirectFault,
+    pub(super) target: Option<Origin>,
+}
+
 /// The URLs that one request has been to; the last is where it is.
 pub(super) struct Trail {
     visited: Vec<Url>,
@@ -36,10 +42,20 @@ impl Trail {
         headers: &HeaderMap,
         own: &Origin,
         allowed: &AllowedHosts,
-    ) -> Result<(&Url, Origin), RedirectFault> {
-        if self.visited.len() > HOPS_MAX {
-            return Err(RedirectFault::TooMany);
+    ) -> Result<(&Url, Origin), Refused> {
+        let (next, origin) = self.resolve(headers)?;
+        match self.check(&next, &origin, own, allowed) {
+            Ok(()) => {
+                self.visited.push(next);
+                let next = self.visited.last().ok_or(RedirectFault::Malformed)?;
+                Ok((next, origin))
+            }
+            Err(fault) => Err(Refused { fault, target: Some(origin) }),
         }
+    }
+
+    /// The URL that `Location` means, seen from where the request is.
+    fn resolve(&self, headers: &HeaderMap) -> Result<(Url, Origin), RedirectFault> {
         let here = self.visited.last().ok_or(RedirectFault::Malformed)?;
         let mut locations = headers.get_all(LOCATION).iter();
         let (Some(location), None) = (locations.next(), locations.next()) else {
@@ -49,20 +65,35 @@ impl Trail {
         let mut next = here.join(location).map_err(|_| RedirectFault::Malformed)?;
         next.set_fragment(None);
         let origin = Origin::of(&next).ok_or(RedirectFault::Malformed)?;
-        if !next.username().is_empty() || next.password().is_some() {
-            return Err(RedirectFault::Userinfo);
-        }
-        if here.scheme() == "https" && !origin.is_https {
-            return Err(RedirectFault::Downgrade);
-        }
-        if origin != *own && !allowed.allow(&origin) {
-            return Err(RedirectFault::Host);
-        }
-        if self.visited.contains(&next) {
-            return Err(RedirectFault::Loop);
-        }
-        self.visited.push(next);
-        let next = self.visited.last().ok_or(RedirectFault::Malformed)?;
         Ok((next, origin))
+    }
+
+    fn check(
+        &self,
+        next: &Url,
+        origin: &Origin,
+        own: &Origin,
+        allowed: &AllowedHosts,
+    ) -> Result<(), RedirectFault> {
+        let is_from_https = self.visited.last().is_some_and(|here| here.scheme() == "https");
+        if self.visited.len() > HOPS_MAX {
+            Err(RedirectFault::TooMany)
+        } else if !next.username().is_empty() || next.password().is_some() {
+            Err(RedirectFault::Userinfo)
+        } else if is_from_https && !origin.is_https {
+            Err(RedirectFault::Downgrade)
+        } else if origin != own && !allowed.allow(origin) {
+            Err(RedirectFault::Host)
+        } else if self.visited.contains(next) {
+            Err(RedirectFault::Loop)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl From<RedirectFault> for Refused {
+    fn from(fault: RedirectFault) -> Self {
+        Self { fault, target: None }
     }
 }

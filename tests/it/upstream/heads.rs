@@ -178,7 +178,6 @@ async fn invalid_validators_are_left_out() {
     assert_eq!(fetched.validators, channelgate::semantics::Validators::default());
 }
 
-/// Name, what is asked, reply, and what it ends as.
 #[tokio::test]
 async fn part_is_accepted_only_if_it_is_the_one_asked_for() {
     let part = |range: &str, body: &str| Reply::new(206).header("Content-Range", range).body(body);
@@ -277,7 +276,7 @@ async fn request_is_built_from_an_allow_list() {
     Subject::of(&server).ask(Method::Get, "noarch/a+b!1.conda", &client).await.ok().unwrap();
     let seen = server.seen().remove(0);
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/chan/noarch/a%2Bb%211.conda"));
-    let mut lines = seen.lines.clone();
+    let mut lines = seen.lines;
     lines.sort();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
@@ -295,10 +294,10 @@ async fn request_is_built_from_an_allow_list() {
     );
 }
 
-/// Name, conditions, and the headers that go upstream.
 #[tokio::test]
 async fn conditions_without_meaning_are_not_sent() {
-    let rows: [(&str, Method, &[(&str, &str)]); 6] = [
+    type Row = (&'static str, Method, &'static [(&'static str, &'static str)]);
+    let rows: [Row; 6] = [
         ("several ranges", Method::Get, &[("Range", "bytes=0-1,4-5")]),
         ("another unit", Method::Get, &[("Range", "lines=1-2")]),
         ("weak If-Range", Method::Get, &[("Range", "bytes=0-1"), ("If-Range", "W/\"a\"")]),

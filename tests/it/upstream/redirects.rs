@@ -37,7 +37,8 @@ async fn redirect_inside_the_origin_is_followed_with_conditions_and_query() {
 async fn redirect_that_breaks_a_rule_is_not_followed() {
     let other = always(Reply::new(200).body("other")).await;
     let port = other.address().port();
-    let rows: Vec<(&str, String, &[&str], RedirectFault)> = vec![
+    type Row = (&'static str, String, &'static [&'static str], RedirectFault);
+    let rows: Vec<Row> = vec![
         ("another host", "http://example.org/x".to_owned(), &[], RedirectFault::Host),
         ("another port", other.url("/x"), &[], RedirectFault::Host),
         (
