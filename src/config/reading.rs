@@ -52,7 +52,7 @@ pub(super) fn read(text: &str, environment: &Environment) -> Reading {
 
 /// One step on the way to a value.
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Key(String),
     Index(usize),
 }
@@ -80,8 +80,8 @@ fn sift(value: Value, path: &mut Vec<Step>, mistakes: &mut Vec<Mistake>) -> Opti
             }
             Some(Value::Array(kept))
         }
-        leaf => match File::deserialize(Leaf(alone(path, leaf.clone()))) {
-            Ok(_) => Some(leaf),
+        leaf => match try_alone(path, leaf.clone()) {
+            Ok(()) => Some(leaf),
             Err(problem) => {
                 let mistake = mistake(path, &leaf, &problem);
                 // A table that nobody knows is one mistake, whatever stands in it.
@@ -92,6 +92,11 @@ fn sift(value: Value, path: &mut Vec<Step>, mistakes: &mut Vec<Mistake>) -> Opti
             }
         },
     }
+}
+
+/// Reads a file in which nothing stands but `value` at `path`.
+pub(super) fn try_alone(path: &[Step], value: Value) -> Result<(), Problem> {
+    File::deserialize(Leaf(alone(path, value))).map(drop)
 }
 
 /// A file in which nothing stands but `value` at `path`.
@@ -114,7 +119,8 @@ fn mistake(path: &[Step], value: &Value, problem: &Problem) -> Mistake {
     }
 }
 
-fn name(path: &[Step]) -> String {
+/// A key as one writes it in a message: `channels[2].upstreams[0].url`.
+pub(super) fn name(path: &[Step]) -> String {
     let mut name = String::new();
     for step in path {
         match step {

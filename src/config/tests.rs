@@ -1,4 +1,6 @@
-//! Tests of the configuration: mistakes, precedence, printing, the shipped file.
+//! Tests of the configuration: mistakes, precedence, printing. The shipped file has its own, in `tests/shipped.rs`.
+
+mod shipped;
 
 use std::fs;
 

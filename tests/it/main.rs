@@ -12,6 +12,7 @@
 #![allow(unreachable_pub)]
 
 mod gateway;
+mod layering;
 mod server;
 mod support;
 mod upstream;

@@ -1,3 +1,5 @@
+//! Tests of backing off and of not repeating a complaint.
+
 use std::io::{Error, ErrorKind};
 use std::time::{Duration, Instant};
 

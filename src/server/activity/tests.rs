@@ -1,3 +1,5 @@
+//! Tests of what a connection is taken to be doing.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

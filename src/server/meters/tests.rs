@@ -1,3 +1,5 @@
+//! Tests of what a listener counts.
+
 use prometheus::{Registry, TextEncoder};
 
 use super::Meters;

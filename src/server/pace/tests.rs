@@ -1,3 +1,5 @@
+//! Tests of the least rate at which a client takes its response.
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of reading and rewriting a request's first line.
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of the places for connections.
+
 use std::net::IpAddr;
 
 use super::{Full, Slots};

@@ -1,3 +1,5 @@
+//! Tests of loading and reloading certificates.
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
