@@ -81,7 +81,9 @@ async fn bench() {
     assert_eq!(queries.get(), asked, "a known token was asked of the store");
     rounds.sort_by(f64::total_cmp);
     let (least, median, most) = (rounds[0], rounds[ROUNDS / 2], rounds[ROUNDS - 1]);
-    println!("admit, known token, {TOKENS} known: median {median:.0} ns, least {least:.0} ns, most {most:.0} ns");
+    println!(
+        "admit, known token, {TOKENS} known: median {median:.0} ns, least {least:.0} ns, most {most:.0} ns"
+    );
     let verdict = if median < 1_000.0 { "within" } else { "over" };
     println!("{verdict} the bound of 1 µs");
 }

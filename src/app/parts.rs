@@ -47,7 +47,12 @@ pub(super) fn routing(config: &Config, meters: &upstream::Meters) -> Result<Rout
         decompressed_bytes_max: config.index.decompressed_bytes_max,
         ..index::Limits::default()
     };
-    let inspection = index::Config { limits, ..index::Config::new(config.cache.directory.clone()) };
+    let inspection = index::Config {
+        limits,
+        inspections_max: config.index.inspections_max,
+        wait: config.index.wait_timeout,
+        ..index::Config::new(config.cache.directory.clone())
+    };
     Ok(Routing {
         config: gateway::Config {
             path_bytes_max: config.limits.path_bytes_max,
@@ -133,9 +138,12 @@ pub(super) fn server(config: &Config) -> server::Config {
         http2_streams_max: limits.http2_streams_max,
         http2_header_list_bytes_max: limits.http2_header_list_bytes_max,
         http2_pending_resets_max: limits.http2_resets_max,
+        http2_error_resets_max: limits.http2_error_resets_max,
+        http2_cancelled_requests_max: limits.http2_cancelled_requests_max,
+        http2_keep_alive_interval: limits.http2_keep_alive_interval,
+        http2_keep_alive_timeout: limits.http2_keep_alive_timeout,
         drain_rate_min: limits.drain_rate_min,
         drain_window: limits.drain_window,
         drain_timeout: limits.drain_timeout,
-        ..server::Config::default()
     }
 }
