@@ -8,7 +8,6 @@ use crate::token::TokenId;
 
 /// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// It does not answer in time, or the system under it fails. A change may or may not have been made.
     #[error("the store {store} does not answer; {advice}")]

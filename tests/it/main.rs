@@ -14,5 +14,6 @@
 mod gateway;
 mod layering;
 mod server;
+mod store;
 mod support;
 mod upstream;

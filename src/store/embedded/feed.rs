@@ -122,7 +122,7 @@ async fn read(
 ) -> Result<Changes, Failure> {
     let rows = sqlx::query(
         "SELECT f.position, f.pruned, c.seq, c.at, c.digest FROM feed f LEFT JOIN changes c ON c.seq > ? \
-         ORDER BY c.seq LIMIT ?",
+         WHERE f.only = 1 ORDER BY c.seq LIMIT ?",
     )
     .bind(position.0)
     .bind(limit.max(1))

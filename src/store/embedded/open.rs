@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::Access;
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 
@@ -161,24 +161,38 @@ async fn adopt(path: &Path, config: &Config, writing: &SqliteConnectOptions) -> 
 
 /// Applies the migrations that are missing, all or none. Where none is, no lock is taken.
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), Failure> {
-    let migrator = Migrator::with_migrations(migrations());
-    let known: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-            .fetch_optional(&mut *connection)
-            .await?;
-    if known.is_some() {
-        let applied = connection
-            .list_applied_migrations("_sqlx_migrations")
-            .await
-            .map_err(|error| migration_failure(path, error))?;
-        let current = migrator.iter().map(|migration| (migration.version, &migration.checksum));
-        if current.eq(applied.iter().map(|migration| (migration.version, &migration.checksum))) {
-            return Ok(());
-        }
+    if missing_migrations(path, connection).await?.is_empty() {
+        return Ok(());
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    migrator.run(&mut *transaction).await.map_err(|error| migration_failure(path, error))?;
+    let failed = |error| migration_failure(path, error);
+    transaction.ensure_migrations_table(MIGRATIONS_TABLE).await.map_err(failed)?;
+    for migration in missing_migrations(path, &mut transaction).await? {
+        transaction.apply(MIGRATIONS_TABLE, &migration).await.map_err(failed)?;
+    }
     Ok(transaction.commit().await?)
+}
+
+/// The migrations that the database lacks; it may have none that this program does not know.
+async fn missing_migrations(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Migration>, Failure> {
+    let mut missing = migrations();
+    let table = sqlx::query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?");
+    if table.bind(MIGRATIONS_TABLE).fetch_optional(&mut *connection).await?.is_none() {
+        return Ok(missing);
+    }
+    let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await;
+    for applied in applied.map_err(|error| migration_failure(path, error))? {
+        let version = applied.version;
+        let newer = || migration_failure(path, MigrateError::VersionMissing(version));
+        let place = missing.iter().position(|known| known.version == version).ok_or_else(newer)?;
+        if missing.remove(place).checksum != applied.checksum {
+            return Err(migration_failure(path, MigrateError::VersionMismatch(version)).into());
+        }
+    }
+    Ok(missing)
 }
 
 fn migration_failure(path: &Path, error: MigrateError) -> StoreError {
@@ -233,6 +247,9 @@ async fn on_blocking_thread<T: Send + 'static>(
         .await
         .unwrap_or_else(|error| Err(StoreError::unavailable(&name, "restart the program", error)))
 }
+
+/// Where the driver keeps which migrations were applied.
+const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 
 /// "cgat", in the header of every database of ours.
 const APPLICATION_ID: i64 = 0x6367_6174;
