@@ -236,10 +236,13 @@ impl Inner {
     fn apply(&self, era: &Arc<Era>, changes: &Changes) {
         match changes {
             Changes::Read { changes, position, .. } => {
-                let seen = era.settled();
-                era.forget(changes, *position);
+                // What another reader of the feed settled is forgotten already, and may have been read anew since.
+                let settled = era.settled();
+                let known = changes.partition_point(|change| change.position <= settled);
+                let news = changes.get(known..).unwrap_or_default();
+                era.forget(news, *position);
                 let now = self.clock.now();
-                for change in changes.iter().filter(|change| change.position > seen) {
+                for change in news {
                     self.meters.revocation_lag.observe(now.since(change.at).as_secs_f64());
                 }
             }
@@ -249,7 +252,9 @@ impl Inner {
 
     /// Forgets everything. Readings on their way belong to the old era and are never seen by the new one.
     fn begin_era(&self, position: FeedPosition) {
-        self.era.store(Arc::new(Era::begin(position, &self.config)));
+        let old = self.era.swap(Arc::new(Era::begin(position, &self.config)));
+        // A million verdicts take a while to free.
+        tokio::task::spawn_blocking(move || drop(old));
     }
 }
 

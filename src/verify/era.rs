@@ -71,7 +71,7 @@ impl Era {
         FeedPosition::from_number(self.settled.load(Ordering::SeqCst))
     }
 
-    /// Forgets what changed up to `position`; the changes begin at or before the settled position.
+    /// Forgets what changed up to `position`; `changes` are all those behind the settled position.
     pub(super) fn forget(&self, changes: &[Change], position: FeedPosition) {
         self.announced.fetch_max(position.as_number(), Ordering::SeqCst);
         for change in changes {

@@ -23,18 +23,20 @@ impl Inner {
         let mut watch = self.begin_watch().await;
         loop {
             watch.ready().await;
-            // Before the poll: a change committed while the answer was on its way is not in it.
-            let polled_at = self.clock.uptime();
-            match watch.poll().await {
-                Ok(changes) => self.heard(&changes, polled_at),
-                Err(error) => self.not_heard(&error).await,
-            }
-            self.meters.known.set(i64::try_from(self.era.load().known.len()).unwrap_or(i64::MAX));
+            self.beat(&mut watch).await;
         }
     }
 
+    /// Reads the feed once, as far as it goes, and takes note of whether that was possible.
+    pub(super) async fn beat(&self, watch: &mut Watch) {
+        if let Err(error) = self.hear(watch).await {
+            self.not_heard(&error).await;
+        }
+        self.meters.known.set(i64::try_from(self.era.load().known.len()).unwrap_or(i64::MAX));
+    }
+
     /// Begins with the feed's present end and an empty memory: what was read before is of an unknown position.
-    async fn begin_watch(&self) -> Watch {
+    pub(super) async fn begin_watch(&self) -> Watch {
         loop {
             let asked_at = self.clock.uptime();
             match self.store.position().await {
@@ -51,10 +53,17 @@ impl Inner {
         }
     }
 
-    fn heard(&self, changes: &Changes, polled_at: Duration) {
-        self.apply(&self.era.load_full(), changes);
-        if !matches!(changes, Changes::Read { more: true, .. }) {
-            self.prove(polled_at);
+    /// Applies all that the feed says.
+    async fn hear(&self, watch: &mut Watch) -> Result<(), StoreError> {
+        loop {
+            // Before the poll: a change committed while the answer is on its way is not in it.
+            let polled_at = self.clock.uptime();
+            let changes = watch.poll().await?;
+            self.apply(&self.era.load_full(), &changes);
+            if !matches!(changes, Changes::Read { more: true, .. }) {
+                self.prove(polled_at);
+                return Ok(());
+            }
         }
     }
 

@@ -4,7 +4,10 @@
 //! hash and choose the shard. When a shard is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last
 //! passed get a second chance; after a few of them the next one goes regardless, so that no insertion holds the lock for long.
 //!
-//! `benches/verify.rs` holds the figures behind the choice.
+//! Measured on two vCPUs (Zen 5), random tokens, the record read from memory too: 75 ns a recall of 10,000 and 0.6 µs of 1,000,000, where
+//! every step is a cache miss; 25 ns for the same token again and again, 55 ns with both vCPUs at it. That is half of what one lock around
+//! one standard map with its own hash costs. It takes some 170 bytes a verdict beside its record. moka takes 1 µs and
+//! 320 bytes, and could not check a reading against the feed under the lock that forgetting takes. `benches/admit.rs` holds the whole way.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -21,7 +24,9 @@ pub(super) struct Memory<V> {
     shard_entries_max: usize,
 }
 
+/// A cache line to itself, so that the locks of neighbours do not slow each other down.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Shard<V> {
     /// Where in `entries` a digest's verdict is.
     places: HashMap<TokenDigest, usize, BuildHasherDefault<DigestBytes>>,

@@ -1,1 +1,415 @@
+//! Tests of what a verdict's age allows, on a clock that stands still, over a real store.
 
+use std::path::PathBuf;
+
+use prometheus::Registry;
+
+use super::era::Landing;
+use super::*;
+use crate::account::Subscription;
+use crate::clock::{ManualClock, Timestamp};
+use crate::store::{self, NewToken, Purpose, Watch};
+use crate::token::{End, EndCause, Scope, Scopes, TokenId};
+
+struct Bench {
+    directory: tempfile::TempDir,
+    store: Store,
+    verifier: Verifier,
+    hands: ManualClock,
+    watch: Option<Watch>,
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn digest(value: &str) -> TokenDigest {
+    TokenDigest::of(value.as_bytes())
+}
+
+fn revoked() -> End {
+    End { cause: EndCause::Revoked, at: NOW, reason: None }
+}
+
+impl Bench {
+    async fn new(config: Config) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path().join("home")).await;
+        store.create_organization("acme", "Acme", Subscription::default(), NOW).await.unwrap();
+        let (clock, hands) = Clock::manual(NOW);
+        let meters = Meters::register(&Registry::new()).unwrap();
+        let verifier = Verifier::new(store.clone(), clock, config, meters);
+        Self { directory, store, verifier, hands, watch: None }
+    }
+
+    async fn issue(&self, name: &str) -> TokenId {
+        let token = NewToken {
+            organization: "acme".into(),
+            purpose: Purpose::Scoped { name: name.into() },
+            scopes: Scopes::of(&[Scope::Repos]),
+            channels: None,
+            expires_at: None,
+        };
+        self.store.insert_token(&token, &digest(name), NOW, Duration::ZERO).await.unwrap().record.id
+    }
+
+    async fn revoke(&self, id: TokenId) {
+        self.store.end_token(id, &revoked(), NOW).await.unwrap();
+    }
+
+    /// What the follower does every 100 ms.
+    async fn beat(&mut self) {
+        let inner = &self.verifier.0;
+        if self.watch.is_none() {
+            self.watch = Some(inner.begin_watch().await);
+        }
+        inner.beat(self.watch.as_mut().unwrap()).await;
+    }
+
+    fn move_store(&self, from: &str, to: &str) {
+        std::fs::rename(self.directory.path().join(from), self.directory.path().join(to)).unwrap();
+    }
+
+    fn says(&self, value: &str) -> &'static str {
+        word(self.verifier.recall(&digest(value)))
+    }
+
+    async fn learns(&self, value: &str) -> &'static str {
+        match self.verifier.lookup(&digest(value)).await {
+            Ok(lookup) => word(Some(lookup)),
+            Err(LookupError::StoreUnavailable { .. }) => "unavailable",
+            Err(LookupError::Overloaded { .. }) => "overloaded",
+        }
+    }
+
+    fn queries(&self) -> u64 {
+        self.verifier.0.meters.store_queries.get()
+    }
+}
+
+async fn open(directory: PathBuf) -> Store {
+    let url = format!("sqlite:{}", directory.join("gate.db").display());
+    Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap()
+}
+
+fn word(lookup: Option<Lookup>) -> &'static str {
+    match lookup {
+        None => "nothing",
+        Some(Lookup::Unknown) => "unknown",
+        Some(Lookup::Known(record)) if record.end.is_some() => "ended",
+        Some(Lookup::Known(_)) => "alive",
+    }
+}
+
+#[tokio::test]
+async fn verdict_without_proof_serves_for_max_staleness() {
+    let bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    assert_eq!(bench.says("a"), "nothing");
+    assert_eq!(bench.learns("a").await, "alive");
+    bench.hands.advance(Duration::from_millis(9_999));
+    assert_eq!(bench.says("a"), "alive");
+    bench.hands.advance(Duration::from_millis(1));
+    assert_eq!(bench.says("a"), "nothing");
+    assert_eq!(bench.queries(), 1);
+    assert_eq!(bench.learns("a").await, "alive");
+    assert_eq!((bench.says("a"), bench.queries()), ("alive", 2));
+}
+
+#[tokio::test]
+async fn verdict_with_proofs_serves_without_another_query() {
+    let mut bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    bench.beat().await;
+    bench.learns("a").await;
+    for _ in 0..100 {
+        bench.hands.advance(seconds(9));
+        assert_eq!(bench.says("a"), "alive");
+        bench.beat().await;
+    }
+    assert_eq!(bench.queries(), 1);
+    let health = bench.verifier.health();
+    assert!(health.store_up && health.since == NOW && !health.inside_grace, "{health:?}");
+    assert_eq!(health.last_proof_age, Some(Duration::ZERO));
+    assert_eq!(health.feed_position, bench.store.position().await.unwrap());
+}
+
+#[tokio::test]
+async fn changes_by_another_process_are_forgotten_by_the_next_beat() {
+    let mut bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    bench.beat().await;
+    assert_eq!((bench.learns("a").await, bench.learns("b").await), ("alive", "unknown"));
+    bench.hands.advance(Duration::from_millis(50));
+    bench.revoke(id).await;
+    bench.issue("b").await;
+    assert_eq!((bench.says("a"), bench.says("b")), ("alive", "unknown"));
+    bench.beat().await;
+    assert_eq!((bench.says("a"), bench.says("b")), ("nothing", "nothing"));
+    assert_eq!((bench.learns("a").await, bench.learns("b").await), ("ended", "alive"));
+    let lag = &bench.verifier.0.meters.revocation_lag;
+    assert_eq!(lag.get_sample_count(), 2);
+    assert!((lag.get_sample_sum() - 0.1).abs() < 1e-9, "{}", lag.get_sample_sum());
+}
+
+#[tokio::test]
+async fn changes_by_this_process_hold_when_it_has_caught_up() {
+    let bench = Bench::new(Config::default()).await;
+    let mut ids = Vec::new();
+    // More than one page of the feed.
+    for number in 0..CHANGES_PER_READ + 10 {
+        ids.push(bench.issue(&format!("t{number}")).await);
+    }
+    assert_eq!((bench.learns("t5").await, bench.learns("new").await), ("alive", "unknown"));
+    bench.revoke(ids[5]).await;
+    bench.issue("new").await;
+    bench.verifier.catch_up().await.unwrap();
+    assert_eq!((bench.says("t5"), bench.says("new")), ("nothing", "nothing"));
+    assert_eq!((bench.learns("t5").await, bench.learns("new").await), ("ended", "alive"));
+}
+
+#[tokio::test]
+async fn unknown_digest_is_asked_for_again_after_its_time() {
+    let mut bench = Bench::new(Config { unknown_ttl: seconds(20), ..Config::default() }).await;
+    bench.beat().await;
+    assert_eq!(bench.learns("x").await, "unknown");
+    for (pass, expected) in [(9, "unknown"), (9, "unknown"), (2, "nothing")] {
+        bench.hands.advance(seconds(pass));
+        bench.beat().await;
+        assert_eq!(bench.says("x"), expected);
+    }
+    assert_eq!((bench.learns("x").await, bench.queries()), ("unknown", 2));
+    // Without proof it is as short-lived as any verdict.
+    bench.hands.advance(seconds(10));
+    assert_eq!(bench.says("x"), "nothing");
+}
+
+#[tokio::test]
+async fn store_lost_known_tokens_go_on_for_the_grace_and_nothing_is_refused() {
+    let mut bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    bench.beat().await;
+    assert_eq!((bench.learns("a").await, bench.learns("x").await), ("alive", "unknown"));
+    bench.move_store("home", "away");
+    bench.hands.advance(seconds(1));
+    bench.beat().await;
+    let health = bench.verifier.health();
+    assert!(!health.store_up && health.inside_grace, "{health:?}");
+    assert_eq!(health.since, NOW.plus(seconds(1)));
+    assert_eq!(bench.verifier.0.meters.store_up.get(), 0);
+    assert_eq!((bench.says("a"), bench.says("x"), bench.says("y")), ("alive", "nothing", "nothing"));
+    assert_eq!((bench.learns("x").await, bench.learns("y").await), ("unavailable", "unavailable"));
+    let queries = bench.queries();
+    bench.hands.advance(seconds(298));
+    bench.beat().await;
+    assert_eq!(bench.says("a"), "alive");
+    bench.hands.advance(seconds(1));
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "unavailable"));
+    assert!(!bench.verifier.health().inside_grace);
+    assert_eq!(bench.queries(), queries, "a store that is down is not asked by requests");
+
+    // Revoked behind its back; when the store returns, that is known before anything is said.
+    let elsewhere = open(bench.directory.path().join("away")).await;
+    elsewhere.end_token(id, &revoked(), NOW).await.unwrap();
+    bench.move_store("away", "home");
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "unavailable"));
+    bench.beat().await;
+    assert!(bench.verifier.health().store_up);
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "ended"));
+    assert_eq!(bench.learns("x").await, "unknown");
+}
+
+#[tokio::test]
+async fn store_lost_without_grace_nothing_is_said() {
+    let mut bench = Bench::new(Config { outage_grace: Duration::ZERO, ..Config::default() }).await;
+    bench.issue("a").await;
+    bench.beat().await;
+    assert_eq!(bench.learns("a").await, "alive");
+    bench.move_store("home", "away");
+    bench.beat().await;
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "unavailable"));
+    assert!(!bench.verifier.health().inside_grace);
+}
+
+/// Between two beats a request may be the first to meet the outage.
+#[tokio::test]
+async fn store_lost_unnoticed_known_tokens_go_on_for_the_grace() {
+    let bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    assert_eq!(bench.learns("a").await, "alive");
+    bench.move_store("home", "away");
+    bench.hands.advance(seconds(11));
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "alive"));
+    assert_eq!((bench.learns("x").await, bench.queries()), ("unavailable", 3));
+    bench.hands.advance(seconds(289));
+    assert_eq!(bench.learns("a").await, "unavailable");
+}
+
+#[tokio::test]
+async fn feed_broken_verdicts_are_read_again_from_a_store_that_answers() {
+    let mut bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    bench.beat().await;
+    assert_eq!(bench.learns("a").await, "alive");
+    bench.revoke(id).await;
+    let path = bench.directory.path().join("home/gate.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut raw = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE changes RENAME TO lost").execute(&mut raw).await.unwrap();
+    bench.hands.advance(seconds(9));
+    bench.beat().await;
+    assert!(bench.verifier.health().store_up);
+    assert_eq!(bench.says("a"), "alive");
+    bench.hands.advance(seconds(1));
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "ended"));
+}
+
+#[tokio::test]
+async fn feed_lost_everything_is_forgotten_and_old_flights_change_nothing() {
+    let mut bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    bench.beat().await;
+    bench.learns("a").await;
+    let old = bench.verifier.0.era.load_full();
+    let reading = bench.store.token_by_digest(&digest("a")).await.unwrap();
+    let position = bench.store.position().await.unwrap();
+    bench.verifier.0.apply(&old, &Changes::Lost { position });
+    assert_eq!(bench.says("a"), "nothing");
+    old.remember(&digest("a"), reading, bench.verifier.0.clock.uptime());
+    assert_eq!(bench.says("a"), "nothing");
+    bench.revoke(id).await;
+    bench.beat().await;
+    assert_eq!(bench.learns("a").await, "ended");
+}
+
+/// The interleaving that must not happen: a reading leaves the store, the token is revoked, the feed is applied, the reading arrives.
+#[tokio::test]
+async fn reading_older_than_the_feed_is_not_remembered() {
+    let bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    let (known, unknown) = (digest("a"), digest("b"));
+    let stale_known = bench.store.token_by_digest(&known).await.unwrap();
+    let stale_unknown = bench.store.token_by_digest(&unknown).await.unwrap();
+    bench.revoke(id).await;
+    bench.issue("b").await;
+    bench.verifier.catch_up().await.unwrap();
+    let era = bench.verifier.0.era.load_full();
+    let uptime = bench.verifier.0.clock.uptime();
+    era.remember(&known, stale_known.clone(), uptime);
+    era.remember(&unknown, stale_unknown, uptime);
+    assert_eq!((bench.says("a"), bench.says("b")), ("nothing", "nothing"));
+    assert_eq!((bench.learns("a").await, bench.learns("b").await), ("ended", "alive"));
+    // Nor does it push out what is known since.
+    era.remember(&known, stale_known, uptime);
+    assert_eq!(bench.says("a"), "ended");
+}
+
+#[tokio::test]
+async fn request_after_a_change_takes_no_answer_from_before_it() {
+    let bench = Bench::new(Config::default()).await;
+    let id = bench.issue("a").await;
+    let a = digest("a");
+    let stale = bench.store.token_by_digest(&a).await.unwrap();
+    let era = bench.verifier.0.era.load_full();
+    let (landing, flight) = tokio::sync::watch::channel(None);
+    era.flights.insert(a, flight);
+    // One request waits since before the change, one came after it.
+    let before = tokio::spawn({
+        let verifier = bench.verifier.clone();
+        async move { word(Some(verifier.lookup(&a).await.unwrap())) }
+    });
+    tokio::task::yield_now().await;
+    bench.revoke(id).await;
+    bench.verifier.catch_up().await.unwrap();
+    let after = tokio::spawn({
+        let verifier = bench.verifier.clone();
+        async move { word(Some(verifier.lookup(&a).await.unwrap())) }
+    });
+    tokio::task::yield_now().await;
+    era.flights.remove(&a);
+    landing.send_replace(Some(Landing::Answered(
+        Lookup::Known(Arc::new(stale.record.unwrap())),
+        stale.position,
+    )));
+    assert_eq!((before.await.unwrap(), after.await.unwrap()), ("alive", "ended"));
+    assert_eq!(bench.says("a"), "ended");
+}
+
+#[tokio::test]
+async fn one_query_answers_all_who_ask() {
+    let bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    let asking: Vec<_> = (0..200)
+        .map(|number| {
+            let verifier = bench.verifier.clone();
+            let value = if number % 2 == 0 { "a" } else { "x" };
+            tokio::spawn(async move { word(Some(verifier.lookup(&digest(value)).await.unwrap())) })
+        })
+        .collect();
+    for (number, asking) in asking.into_iter().enumerate() {
+        assert_eq!(asking.await.unwrap(), if number % 2 == 0 { "alive" } else { "unknown" });
+    }
+    assert_eq!(bench.queries(), 2);
+    assert!(bench.verifier.0.era.load().flights.is_empty());
+}
+
+#[tokio::test]
+async fn query_goes_on_when_who_asked_first_goes_away() {
+    let bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    let verifier = bench.verifier.clone();
+    let first = tokio::spawn(async move { verifier.lookup(&digest("a")).await });
+    while bench.verifier.0.era.load().flights.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(bench.learns("a").await, "alive");
+    assert_eq!(bench.queries(), 1);
+}
+
+#[tokio::test]
+async fn queries_beyond_the_bound_are_refused_soon() {
+    let bench = Bench::new(Config { store_queries_max: 2, ..Config::default() }).await;
+    bench.issue("a").await;
+    let places = Arc::clone(&bench.verifier.0.queries).acquire_many_owned(2).await.unwrap();
+    let began = std::time::Instant::now();
+    assert_eq!(bench.learns("a").await, "overloaded");
+    assert!(began.elapsed() < seconds(1));
+    assert_eq!((bench.queries(), bench.verifier.0.meters.overloaded.get()), (0, 1));
+    drop(places);
+    assert_eq!(bench.learns("a").await, "alive");
+    assert_eq!(bench.verifier.0.queries.available_permits(), 2);
+}
+
+#[tokio::test]
+async fn request_that_waited_for_a_place_takes_what_was_read_meanwhile() {
+    let bench = Bench::new(Config { store_queries_max: 1, ..Config::default() }).await;
+    bench.issue("a").await;
+    let reading = bench.store.token_by_digest(&digest("a")).await.unwrap();
+    let place = Arc::clone(&bench.verifier.0.queries).acquire_owned().await.unwrap();
+    let verifier = bench.verifier.clone();
+    let waiting = tokio::spawn(async move { word(Some(verifier.lookup(&digest("a")).await.unwrap())) });
+    tokio::task::yield_now().await;
+    bench.verifier.0.era.load().remember(&digest("a"), reading, bench.verifier.0.clock.uptime());
+    drop(place);
+    assert_eq!((waiting.await.unwrap(), bench.queries()), ("alive", 0));
+}
+
+#[tokio::test]
+async fn lookups_are_counted_by_how_they_were_answered() {
+    let bench = Bench::new(Config::default()).await;
+    bench.issue("a").await;
+    for value in ["a", "a", "a", "x", "x"] {
+        if bench.says(value) == "nothing" {
+            bench.learns(value).await;
+        }
+    }
+    bench.move_store("home", "away");
+    bench.learns("y").await;
+    let meters = &bench.verifier.0.meters;
+    let counted = [&meters.hit, &meters.miss, &meters.unknown, &meters.unavailable, &meters.overloaded];
+    assert_eq!(counted.map(|counter| counter.get()), [2, 1, 2, 1, 0]);
+}
