@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use crate::account::NameError;
-use crate::token::TokenId;
+use crate::token::{TokenId, TokenNameError};
 
 /// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum StoreError {
     /// A name that nothing can have.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A name that no token can have.
+    #[error(transparent)]
+    TokenName(#[from] TokenNameError),
     /// A `store.url` that means nothing.
     #[error("store.url \"{url}\" {problem}")]
     Url {
@@ -115,7 +118,7 @@ impl StoreError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
-            Self::Name(_) | Self::Url { .. } => ErrorKind::Invalid,
+            Self::Name(_) | Self::TokenName(_) | Self::Url { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
         }
     }

@@ -8,10 +8,9 @@ use uuid::Uuid;
 
 use super::row::token_columns;
 use super::{Embedded, Failure, feed, organizations, row};
-use crate::account::check_name;
 use crate::clock::Timestamp;
 use crate::store::{Conflict, Ended, FeedPosition, Issued, NewToken, Purpose, Reading, Sought, StoreError};
-use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState};
+use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name};
 
 impl Embedded {
     pub(in crate::store) async fn insert_token(
@@ -22,7 +21,7 @@ impl Embedded {
         grace: Duration,
     ) -> Result<Issued, StoreError> {
         if let Some(name) = token.purpose.name() {
-            check_name(name, "a token's name")?;
+            check_token_name(name)?;
         }
         self.call(async {
             let mut transaction = self.begin().await?;

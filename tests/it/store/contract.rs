@@ -170,7 +170,7 @@ async fn scoped_names_are_unique_among_the_living(config: &Config) {
     assert_eq!(store.token_by_name("acme", "none", NOW).await.unwrap(), None);
     assert_eq!(store.token_by_name("none", "ci", NOW).await.unwrap(), None);
     let bad =
-        store.insert_token(&scoped("acme", "C I"), &digest("e"), NOW, Duration::ZERO).await.unwrap_err();
+        store.insert_token(&scoped("acme", "C\nI"), &digest("e"), NOW, Duration::ZERO).await.unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
 }
 
