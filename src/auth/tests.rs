@@ -39,7 +39,13 @@ fn every_carrier_is_found() {
     for (name, path, header, value, carrier) in [
         ("path", format!("/t/{T}/main/x"), "x-none", String::new(), Carrier::Path),
         ("path behind a prefix", format!("/repo/t/{T}/main/x"), "x-none", String::new(), Carrier::Path),
-        ("escaped path", format!("/t/%63g-{}/main/x", &T[3..]), "x-none", String::new(), Carrier::Path),
+        (
+            "escaped path",
+            format!("/t/%63g{}/main/x", T.trim_start_matches("cg")),
+            "x-none",
+            String::new(),
+            Carrier::Path,
+        ),
         ("token", "/main/x".into(), "authorization", format!("token {T}"), Carrier::Token),
         ("Token", "/main/x".into(), "authorization", format!("Token {T}"), Carrier::Token),
         ("bearer", "/main/x".into(), "authorization", format!("Bearer {T}"), Carrier::Bearer),

@@ -77,17 +77,16 @@ fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::LeadingDot);
     }
-    // ASCII first: nearly every path is, and a byte loop is several times faster than one over characters.
-    for &byte in segment.as_bytes() {
-        if byte < 0x20 || byte == 0x7f {
-            return Err(PathError::Control);
-        }
-        if byte == b'\\' {
-            return Err(PathError::Backslash);
-        }
+    // Nearly every segment is printable ASCII: one loop without branches, which the compiler makes vectors of, tells.
+    let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b'\\';
+    if !segment.bytes().fold(false, |any, byte| any | odd(byte)) {
+        return Ok(());
     }
-    if !segment.is_ascii() && segment.chars().any(char::is_control) {
+    if segment.chars().any(char::is_control) {
         return Err(PathError::Control);
+    }
+    if segment.contains('\\') {
+        return Err(PathError::Backslash);
     }
     Ok(())
 }

@@ -101,6 +101,12 @@ impl<'r> RequestTarget<'r> {
         let channel = rest.get(..before_last).unwrap_or_default();
         channel.strip_suffix("/icons").unwrap_or(channel)
     }
+
+    /// What follows [`Self::asked_channel`].
+    pub fn tail_by_grammar(&self) -> &str {
+        let tail = self.rest().strip_prefix(self.asked_channel()).unwrap_or_default();
+        tail.strip_prefix('/').unwrap_or(tail)
+    }
 }
 
 /// True for what conda, mamba and rattler print in place of a token: `*****`, `********`, `<TOKEN>`.

@@ -48,25 +48,28 @@ impl Channel {
 #[derive(Clone, Debug, Default)]
 pub struct Channels {
     by_name: HashMap<ChannelName, Arc<Channel>>,
+    /// Longer prefixes of a path are not even looked up: hashing them would cost more than the rest of a decision.
+    longest_name_bytes: usize,
 }
 
 impl Channels {
     /// The channels in `channels`; of two with one name the later counts (the configuration refuses such twins).
     pub fn new(channels: impl IntoIterator<Item = Channel>) -> Self {
-        Self {
-            by_name: channels.into_iter().map(|channel| (channel.name.clone(), Arc::new(channel))).collect(),
-        }
+        let by_name: HashMap<_, _> =
+            channels.into_iter().map(|channel| (channel.name.clone(), Arc::new(channel))).collect();
+        let longest_name_bytes = by_name.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+        Self { by_name, longest_name_bytes }
     }
 
     /// The channel that a path leads to, and what the path names in it.
     pub fn locate<'t>(&'t self, target: &'t RequestTarget<'_>) -> Asked<'t> {
-        let by_grammar = target.rest().strip_prefix(target.asked_channel()).unwrap_or_default();
-        let by_grammar = Location::parse(by_grammar.strip_prefix('/').unwrap_or(by_grammar));
-        let found = target.prefixes().find_map(|(name, tail)| Some((self.by_name.get(name)?, tail)));
-        Asked {
-            channel: found.map(|(channel, _)| channel),
-            location: found.map_or(by_grammar, |(_, tail)| Location::parse(tail)),
-            is_for_notices: by_grammar.is_notices(),
+        let found = target
+            .prefixes()
+            .filter(|(name, _)| name.len() <= self.longest_name_bytes)
+            .find_map(|(name, tail)| Some((self.by_name.get(name)?, Location::parse(tail))));
+        match found {
+            Some((channel, location)) => Asked { channel: Some(channel), location, target },
+            None => Asked { channel: None, location: Location::parse(target.tail_by_grammar()), target },
         }
     }
 

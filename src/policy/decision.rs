@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use crate::clock::Timestamp;
-use crate::conda::Location;
+use crate::conda::{Location, RequestTarget};
 use crate::token::{EndCause, TokenRecord, TokenState};
 
 /// What is known of who asks.
@@ -22,14 +22,21 @@ pub enum Caller {
 }
 
 /// What a request asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asked<'t> {
     /// The configured channel that the path leads to, if there is one.
     pub channel: Option<&'t Arc<Channel>>,
     /// What the path names in it.
     pub location: Location<'t>,
+    /// The whole path.
+    pub target: &'t RequestTarget<'t>,
+}
+
+impl Asked<'_> {
     /// True if the path by its form asks for a channel's `notices.json`, whichever channels there are.
-    pub is_for_notices: bool,
+    fn is_for_notices(&self) -> bool {
+        Location::parse(self.target.tail_by_grammar()).is_notices()
+    }
 }
 
 /// The right to read one thing. Only [`decide`] makes one; whoever serves bytes demands it.
@@ -94,7 +101,7 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
         (Some(channel), ..) if channel.is_public() => channel,
         (channel, Some(token), _) => readable(channel, token)?,
         // conda asks for notices without its token, and a plugin aborts on 401 there.
-        (_, None, _) if asked.is_for_notices => return Err(DenyReason::NotFound),
+        (_, None, _) if asked.is_for_notices() => return Err(DenyReason::NotFound),
         (_, None, caller) => {
             return Err(DenyReason::TokenMissing {
                 masked: matches!(caller, Caller::Anonymous { masked: true }),
