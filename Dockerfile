@@ -1,4 +1,4 @@
-# The image of channelgate: one program, no shell, a numeric user, state in one volume.
+# The image of channelgate: one program, a numeric user, state in one volume.
 #
 #     docker build -t channelgate .
 #     docker run -d --name channelgate -p 8480:8480 -v channelgate:/var/lib/channelgate channelgate
@@ -24,8 +24,9 @@ RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin channelgate \
     && mkdir /state
 
-# glibc, libgcc, CA certificates; the same Debian as above, so the same glibc.
-FROM gcr.io/distroless/cc-debian12
+# The same Debian as above, so the same glibc.
+FROM debian:bookworm-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/channelgate /usr/local/bin/channelgate
 COPY config/channelgate.toml /etc/channelgate/channelgate.toml
 COPY --from=build --chown=65532:65532 --chmod=0700 /state /var/lib/channelgate
