@@ -3,8 +3,9 @@
 //! | step | on failure |
 //! | --- | --- |
 //! | certificates, upstreams ([`parts`]) | all mistakes, exit 64 |
-//! | the data directory, the store, the first start ([`bootstrap`]) | one sentence that names the file, exit 1 |
+//! | the data directory, the store | one sentence that names the file, exit 1 |
 //! | both listeners | one sentence that names the address, exit 1 |
+//! | the first start ([`bootstrap`]) | one sentence that names the file, exit 1; the next start is the first |
 //! | the feed follower, both planes | – |
 //!
 //! Two apps in one process work: nothing here is global. Read `app/run.rs` for signals, `app/bootstrap.rs` for the first start.
@@ -14,7 +15,9 @@ mod parts;
 mod planes;
 mod run;
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,7 @@ use tokio::task::JoinHandle;
 pub use self::parts::{ComposeError, store as store_config, verify as verify_config};
 pub use self::run::serve;
 
+use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -47,6 +51,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     upstream_meters: upstream::Meters,
     tls: Option<Arc<Tls>>,
+    started_with: Config,
     shutdown: Shutdown,
     planes: Vec<JoinHandle<server::Drained>>,
     follower: JoinHandle<()>,
@@ -62,19 +67,24 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let metrics = Metrics::new()?;
         let upstream_meters = upstream::Meters::register(metrics.registry())?;
-        let tls = parts::tls(config)?.map(Arc::new);
-        let routing = parts::routing(config, &upstream_meters)?;
+        let Parts { tls, routing } = parts::compose(config, &upstream_meters)?;
+        let tls = tls.map(Arc::new);
 
-        std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("the data directory {} cannot be made", config.data_dir.display()))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).with_context(|| {
+            format!(
+                "the data directory {} cannot be made; name another one in data_dir",
+                config.data_dir.display()
+            )
+        })?;
         let store = Store::open(&parts::store(config)).await?;
-        let first_start = bootstrap::run(&store, &config.data_dir, clock.now()).await?;
         let verify_meters = verify::Meters::register(metrics.registry())?;
         let verifier = Verifier::new(store.clone(), clock.clone(), parts::verify(config), verify_meters);
 
         let data = Bound::bind(config.listen.address)?;
         let admin = Bound::bind(config.admin.address)?;
         let (data_address, admin_address) = (data.local_addr(), admin.local_addr());
+        // After everything that usually fails: the words of the first start are said once, and only by a gate that starts.
+        let first_start = bootstrap::run(&store, &config.data_dir, clock.now()).await?;
 
         let gateway = Arc::new(Gateway::new(routing, verifier.clone(), clock.clone(), metrics.clone()));
         let admin_plane = Admin::new(verifier.clone(), metrics.clone());
@@ -113,6 +123,7 @@ impl App {
             gateway,
             upstream_meters,
             tls,
+            started_with: config.clone(),
             shutdown,
             planes,
             follower,
@@ -156,19 +167,19 @@ impl App {
         &self.clock
     }
 
-    /// Takes up a new configuration: channels, upstreams, trusted proxies, certificates. Addresses, the store, limits of listeners and
-    /// memories stay as they were at the start.
+    /// Takes up a new configuration: channels, upstreams, trusted proxies, and the certificate files anew. Returns the keys that differ
+    /// from those the gate was started with but wait for its next start.
     ///
     /// # Errors
     ///
     /// What is wrong with it; the old one stays, whole.
-    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
-        let routing = parts::routing(config, &self.upstream_meters)?;
+    pub fn reload(&self, config: &Config) -> anyhow::Result<Vec<&'static str>> {
+        let Parts { tls: _, routing } = parts::compose(config, &self.upstream_meters)?;
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
         self.gateway.reconfigure(routing);
-        Ok(())
+        Ok(parts::needing_restart(&self.started_with, config))
     }
 
     /// Stops accepting, lets running responses finish for as long as the configuration says, and closes the store.
@@ -192,6 +203,17 @@ impl Drop for App {
         }
         self.follower.abort();
     }
+}
+
+/// Finds what would keep a gate with this configuration from being put together. Opens neither store nor listeners.
+///
+/// # Errors
+///
+/// A [`ComposeError`] with everything that is wrong.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    let meters = upstream::Meters::register(Metrics::new()?.registry())?;
+    parts::compose(config, &meters)?;
+    Ok(())
 }
 
 /// How long the end waits for the store.

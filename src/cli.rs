@@ -5,10 +5,14 @@
 //! | 0 | done |
 //! | 1 | it failed |
 //! | 64 | bad usage or configuration (`EX_USAGE`) |
+//!
+//! Data goes to standard output, as text or with `--json`; words go to standard error (`cli/output.rs`). Read `cli/args.rs` for what can
+//! be typed.
 
 mod args;
 mod explain;
 mod org;
+mod output;
 mod ready;
 mod session;
 mod token;
@@ -17,17 +21,19 @@ mod view;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::error::ErrorKind as ClapErrorKind;
 
-use self::args::{Arguments, Command};
+use self::args::{Arguments, Command, Output};
+use self::output::tell;
 use self::session::Session;
 use crate::app::{self, ComposeError};
-use crate::clock::Clock;
+use crate::conda::redact;
 use crate::config::{self, Config, ConfigError, Environment};
 use crate::logging;
-use crate::store::Store;
+use crate::store::{ErrorKind as StoreErrorKind, StoreError};
 
 /// Something that the person who typed the command can mend.
 #[derive(Debug, thiserror::Error)]
@@ -40,30 +46,47 @@ const EX_USAGE: u8 = 64;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(EX_USAGE) };
-        }
+        Err(error) => return refuse(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("channelgate: the asynchronous runtime cannot be started: {error}");
+            tell(format_args!("channelgate: the asynchronous runtime cannot be started: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let outcome = runtime.block_on(dispatch(arguments));
-    logging::flush(std::time::Duration::from_secs(1));
+    logging::flush(Duration::from_secs(1));
     match outcome {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("channelgate: {error:#}");
-            let is_usage =
-                error.is::<UsageError>() || error.is::<ConfigError>() || error.is::<ComposeError>();
-            if is_usage { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
+            tell(format_args!("channelgate: {error:#}"));
+            if is_usage(&error) { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Says what is wrong with the arguments, or what `--help` asked for. A token among them, where none belongs, is not repeated.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let plain = error.render().to_string();
+    let shown = redact::text(&plain);
+    if shown == plain {
+        let _ = error.print();
+    } else {
+        tell(shown.trim_end());
+    }
+    ExitCode::from(EX_USAGE)
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+        || error.is::<ConfigError>()
+        || error.is::<ComposeError>()
+        || error.downcast_ref::<StoreError>().is_some_and(|error| error.kind() == StoreErrorKind::Invalid)
 }
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -71,19 +94,24 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     let read = || read_config(config.as_deref(), &environment);
     match command {
-        Command::Version { output } => version(output),
-        Command::Check { ready: true } => return ready::run(&read()?.1).await,
-        Command::Check { ready: false } => check(&read()?),
+        Command::Version { output } => version(output)?,
+        Command::Check { ready: true, output } => return ready::run(&read()?.1, output).await,
+        Command::Check { ready: false, output } => check(&read()?, output)?,
         Command::Serve => {
             let (_, config) = read()?;
             logging::start(&config.log);
             app::serve(config, || Ok(read()?.1)).await?;
         }
-        Command::Org(command) => org::run(command, &session(&read()?.1, yes).await?).await?,
-        Command::Token(command) => token::run(command, &session(&read()?.1, yes).await?).await?,
+        Command::Org(command) => {
+            Session::during(&read()?.1, yes, async |session| org::run(command, session).await).await?;
+        }
+        Command::Token(command) => {
+            Session::during(&read()?.1, yes, async |session| token::run(command, session).await).await?;
+        }
         Command::Explain { url, headers, output } => {
-            let (_, config) = read()?;
-            explain::run(&config, &session(&config, yes).await?, &url, &headers, output).await?;
+            let request = explain::Request::read(&url, &headers)?;
+            let explain = async |session: &Session<'_>| explain::run(&request, session, output).await;
+            Session::during(&read()?.1, yes, explain).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -95,24 +123,23 @@ fn read_config(flag: Option<&Path>, environment: &Environment) -> Result<(PathBu
     Ok((file, config))
 }
 
-async fn session(config: &Config, yes: bool) -> anyhow::Result<Session> {
-    let store = Store::open(&app::store_config(config)).await?;
-    Ok(Session { store, clock: Clock::system(), yes })
-}
-
-/// The configuration in effect, as a file that means the same.
-fn check((file, config): &(PathBuf, Config)) {
-    println!("# {} with the defaults and the environment applied\n{}", file.display(), config.render());
+/// The configuration in effect, as a file that means the same. Whatever would keep `serve` from taking it up is found here, too.
+fn check((file, config): &(PathBuf, Config), output: Output) -> anyhow::Result<()> {
+    app::check(config)?;
+    let text = config.render();
+    // Read back rather than serialized: what is printed as JSON is what is printed as TOML.
+    let json: serde_json::Value = toml::from_str(&text)?;
+    output::print(output, &json, |_| {
+        format!("# {} with the defaults and the environment applied\n{text}", file.display())
+    })?;
     for notice in config.notices() {
-        eprintln!("channelgate: {notice}");
+        tell(format_args!("channelgate: {notice}"));
     }
+    Ok(())
 }
 
-fn version(output: args::Output) {
+fn version(output: Output) -> anyhow::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    if output.json {
-        println!("{}", serde_json::json!({ "name": "channelgate", "version": version }));
-    } else {
-        println!("channelgate {version}");
-    }
+    let json = serde_json::json!({ "name": "channelgate", "version": version });
+    output::print(output, &json, |_| format!("channelgate {version}\n"))
 }

@@ -30,10 +30,10 @@ pub(super) async fn run(store: &Store, data_dir: &Path, now: Timestamp) -> anyho
 /// Replaces `file` whole: mode 0600 from its first byte on, never half written.
 fn write(file: &Path, minted: &Minted) -> io::Result<()> {
     let beside = file.with_extension("new");
-    if let Err(error) = fs::remove_file(&beside) {
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(error);
-        }
+    if let Err(error) = fs::remove_file(&beside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
     }
     let mut new = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
     writeln!(new, "{}", minted.expose())?;

@@ -2,33 +2,48 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Limits, Listen};
 use crate::gateway::{Routes, Routing};
 use crate::index::{self, Inspector};
-use crate::server::{self, Tls, TlsError};
+use crate::server::{self, Tls};
 use crate::upstream::{self, UpstreamConfig, Upstreams};
 use crate::{gateway, store, verify};
 
-/// The configuration is well-formed, but names something that cannot be used.
+/// The configuration is well-formed, but names things that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ComposeError {
-    /// Upstreams of channels.
-    #[error("{}", .0.join("\n"))]
-    Upstreams(Vec<String>),
-    /// Certificate or key.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+#[error("the configuration cannot be put to use: {} in it{}", count(.mistakes), .mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect::<String>())]
+pub struct ComposeError {
+    /// Everything that is wrong, a sentence each; at least one.
+    pub mistakes: Vec<String>,
 }
 
-/// The certificate, if there is to be one.
-pub(super) fn tls(config: &Config) -> Result<Option<Tls>, ComposeError> {
-    let files = config.listen.tls.as_ref();
-    Ok(files.map(|files| Tls::load(&files.certificate, &files.key)).transpose()?)
+fn count(mistakes: &[String]) -> String {
+    match mistakes {
+        [_] => "1 mistake".to_owned(),
+        mistakes => format!("{} mistakes", mistakes.len()),
+    }
 }
 
-/// Everything about channels that a reload replaces.
-pub(super) fn routing(config: &Config, meters: &upstream::Meters) -> Result<Routing, ComposeError> {
+/// What is built from the configuration alone and can fail.
+pub(super) struct Parts {
+    /// The certificate, if there is to be one.
+    pub(super) tls: Option<Tls>,
+    /// Everything about channels that a reload replaces.
+    pub(super) routing: Routing,
+}
+
+/// Builds them.
+///
+/// # Errors
+///
+/// All that is wrong with certificates and upstreams.
+pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Parts, ComposeError> {
     let mut mistakes = Vec::new();
+    let tls = config.listen.tls.as_ref().and_then(|files| {
+        Tls::load(&files.certificate, &files.key)
+            .map_err(|error| mistakes.push(format!("listen.tls: {:#}", anyhow::Error::new(error))))
+            .ok()
+    });
     let mut routes = Vec::new();
     for channel in &config.channels {
         let name = &channel.rules.name;
@@ -40,7 +55,7 @@ pub(super) fn routing(config: &Config, meters: &upstream::Meters) -> Result<Rout
         }
     }
     if !mistakes.is_empty() {
-        return Err(ComposeError::Upstreams(mistakes));
+        return Err(ComposeError { mistakes });
     }
     let limits = index::Limits {
         compressed_bytes_max: config.index.compressed_bytes_max,
@@ -53,14 +68,45 @@ pub(super) fn routing(config: &Config, meters: &upstream::Meters) -> Result<Rout
         wait: config.index.wait_timeout,
         ..index::Config::new(config.cache.directory.clone())
     };
-    Ok(Routing {
+    let routing = Routing {
         config: gateway::Config {
             path_bytes_max: config.limits.path_bytes_max,
             trusted_proxies: config.listen.trusted_proxies.clone(),
         },
         routes: Routes::new(routes),
         inspector: Inspector::new(inspection),
-    })
+    };
+    Ok(Parts { tls, routing })
+}
+
+/// The keys in which `new` differs from what a gate was started with, of those that are read at the start only.
+pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static str> {
+    // Named one by one, so that whoever adds a section decides whether a reload reads it.
+    let Config {
+        data_dir,
+        listen: Listen { address, tls, public_url: _, trusted_proxies: _ },
+        admin,
+        store,
+        verify,
+        cache: _,
+        limits,
+        upstream: _,
+        index: _,
+        log,
+        channels: _,
+    } = new;
+    let limits = Limits { path_bytes_max: started.limits.path_bytes_max, ..limits.clone() };
+    let keys = [
+        ("data_dir", *data_dir != started.data_dir),
+        ("listen.address", *address != started.listen.address),
+        ("listen.tls", *tls != started.listen.tls),
+        ("admin", *admin != started.admin),
+        ("store", *store != started.store),
+        ("verify", *verify != started.verify),
+        ("limits", limits != started.limits),
+        ("log", *log != started.log),
+    ];
+    keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
 
 fn upstreams(config: &Config, channel: &config::Channel) -> Vec<UpstreamConfig> {

@@ -5,12 +5,23 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::account::{NameError, check_name};
 use crate::clock::{TimeError, Timestamp, parse_duration};
-use crate::token::Scopes;
+use crate::conda::{ChannelName, ChannelNameError};
+use crate::token::{Scopes, TokenNameError, check_token_name};
 
 /// An authenticating reverse proxy for conda channels
 #[derive(Debug, Parser)]
-#[command(name = "channelgate", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "channelgate",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 failed, 64 bad usage or configuration. Data goes to standard output, words to standard error.\n\n\
+                  Examples:\n  \
+                  channelgate serve\n  \
+                  channelgate token create default --name ci --scopes conda:download > ci-token"
+)]
 pub(super) struct Arguments {
     /// The configuration file; else $CHANNELGATE_CONFIG, config/channelgate.toml, /etc/channelgate/channelgate.toml
     #[arg(long, global = true, value_name = "FILE")]
@@ -28,13 +39,23 @@ pub(super) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run the gate until it is told to stop (SIGTERM); SIGHUP reloads configuration and certificates
+    /// Run the gate until it is told to stop
+    ///
+    /// SIGTERM and SIGINT let running responses finish, a second one ends them; SIGHUP reloads channels, upstreams and certificates.
+    #[command(after_help = "Example:\n  channelgate serve --config /etc/channelgate/channelgate.toml")]
     Serve,
-    /// Check the configuration and print what is in effect, secrets masked
+    /// Check the configuration and print what is in effect
+    ///
+    /// What is printed is a configuration file itself; it names the files and variables that hold secrets, never their contents.
+    #[command(
+        after_help = "Examples:\n  channelgate check > effective.toml\n  channelgate check --ready || echo 'do not send it traffic'"
+    )]
     Check {
-        /// Ask a running gate whether it is ready instead: exit 0 if it is, 1 if not (for container health checks)
+        /// Ask the running gate whether it is ready instead: exit 0 if it is, 1 if not (for container health checks)
         #[arg(long)]
         ready: bool,
+        #[command(flatten)]
+        output: Output,
     },
     /// Print the version
     Version {
@@ -50,9 +71,9 @@ pub(super) enum Command {
     /// Explain how one request would be decided, without any network
     ///
     /// The URL may be a path. `-` reads it from standard input, which keeps a token out of the process list.
-    #[command(
-        after_help = "Example:\n  echo https://gate.example/t/$TOKEN/main/noarch/repodata.json | channelgate explain -"
-    )]
+    #[command(after_help = "Examples:\n  \
+                      channelgate explain /main/noarch/repodata.json\n  \
+                      echo \"https://gate.example/t/$TOKEN/main/noarch/repodata.json\" | channelgate explain -")]
     Explain {
         /// The URL or path, or `-` for standard input
         url: String,
@@ -76,8 +97,12 @@ pub(super) struct Output {
 #[derive(Debug, Subcommand)]
 pub(super) enum OrgCommand {
     /// Create an organization
+    #[command(
+        after_help = "Example:\n  channelgate org create acme --title 'Acme Inc.' --subscription-ends 2027-12-31"
+    )]
     Create {
         /// Its name: [a-z0-9_][a-z0-9_.-]*
+        #[arg(value_parser = organization_name)]
         name: String,
         /// What people call it
         #[arg(long)]
@@ -106,7 +131,9 @@ pub(super) enum OrgCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Issue the organization's site token; issuing again replaces the previous one
-    #[command(after_help = "Example:\n  channelgate token issue default --site --grace 24h")]
+    #[command(after_help = "Examples:\n  \
+                      channelgate token issue acme --site > site-token\n  \
+                      channelgate token issue acme --site --grace 24h --yes")]
     Issue {
         /// The organization
         org: String,
@@ -127,14 +154,14 @@ pub(super) enum TokenCommand {
         /// The organization
         org: String,
         /// Its name, unique among the organization's living tokens
-        #[arg(long)]
+        #[arg(long, value_parser = token_name)]
         name: String,
         /// What it may be used for, separated by spaces
         #[arg(long)]
         scopes: Scopes,
         /// Confine it to these channels, separated by commas
-        #[arg(long, value_delimiter = ',', value_name = "A,B")]
-        channels: Option<Vec<String>>,
+        #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = channel_name)]
+        channels: Option<Vec<ChannelName>>,
         #[command(flatten)]
         expiry: Expiry,
         #[command(flatten)]
@@ -155,6 +182,9 @@ pub(super) enum TokenCommand {
         output: Output,
     },
     /// Revoke a token, by id or by name
+    #[command(after_help = "Examples:\n  \
+                      channelgate token revoke 1b4e28ba-2fa1-41d2-883f-0016d3cca427 --reason 'in a public log'\n  \
+                      channelgate token revoke --name ci --org acme --yes")]
     Revoke {
         /// Its id
         #[arg(required_unless_present = "name", conflicts_with = "name")]
@@ -179,20 +209,23 @@ pub(super) enum TokenCommand {
         /// The organization
         org: String,
         /// Its name, unique among the organization's living tokens
-        #[arg(long)]
+        #[arg(long, value_parser = token_name)]
         name: String,
         /// What it may be used for, separated by spaces
         #[arg(long)]
         scopes: Scopes,
         /// Confine it to these channels, separated by commas
-        #[arg(long, value_delimiter = ',', value_name = "A,B")]
-        channels: Option<Vec<String>>,
+        #[arg(long, value_delimiter = ',', value_name = "A,B", value_parser = channel_name)]
+        channels: Option<Vec<ChannelName>>,
         #[command(flatten)]
         expiry: Expiry,
         #[command(flatten)]
         output: Output,
     },
     /// Say what the gate knows of a token; its value is read from standard input
+    ///
+    /// The exit status is 0 whatever the answer is: look at the state.
+    #[command(after_help = "Example:\n  channelgate token verify --json < token.txt")]
     Verify {
         #[command(flatten)]
         output: Output,
@@ -228,4 +261,17 @@ impl Expiry {
 
 fn duration(text: &str) -> Result<Duration, TimeError> {
     parse_duration(text)
+}
+
+fn organization_name(text: &str) -> Result<String, NameError> {
+    check_name(text, "an organization's name").map(|()| text.to_owned())
+}
+
+fn token_name(text: &str) -> Result<String, TokenNameError> {
+    check_token_name(text).map(|()| text.to_owned())
+}
+
+/// People write a space behind the comma.
+fn channel_name(text: &str) -> Result<ChannelName, ChannelNameError> {
+    ChannelName::parse(text.trim())
 }

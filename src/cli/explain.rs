@@ -1,17 +1,15 @@
 //! `channelgate explain`: the decision on one request, by the code that serves.
 
-use std::fmt::Write as _;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::UsageError;
 use super::args::Output;
+use super::output;
 use super::session::{Session, read_line};
-use super::view::TokenView;
+use super::view::{TokenView, details};
 use crate::app;
-use crate::conda::{RequestTarget, Resource, UpstreamPath, redact};
-use crate::config::Config;
+use crate::conda::{PathError, RequestTarget, Resource, UpstreamPath, redact};
 use crate::gateway::admission::{self, Admission};
 use crate::gateway::{Refusal, verdict};
 use crate::metrics::Metrics;
@@ -45,37 +43,55 @@ struct ChannelView<'a> {
     orgs: &'a [String],
 }
 
-/// Explains the request for `url` with these headers.
+/// The request to explain.
+pub(super) struct Request {
+    path: String,
+    headers: HeaderMap,
+}
+
+impl Request {
+    /// The request for `url`, or for the URL on standard input, with these headers.
+    ///
+    /// # Errors
+    ///
+    /// What is no URL or header, and standard input's.
+    pub(super) fn read(url: &str, headers: &[String]) -> anyhow::Result<Self> {
+        let headers = headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
+        let url = if url == "-" { read_line("the URL")? } else { url.to_owned() };
+        Ok(Self { path: path_of(&url)?, headers })
+    }
+}
+
+/// Explains what would become of `request`.
 ///
 /// # Errors
 ///
-/// What is no URL or header, and the store's.
-pub(super) async fn run(
-    config: &Config,
-    session: &Session,
-    url: &str,
-    headers: &[String],
-    output: Output,
-) -> anyhow::Result<()> {
-    let url = if url == "-" { read_line("the URL")? } else { url.to_owned() };
-    let path = path_of(&url)?;
-    let headers = headers.iter().map(|header| parse_header(header)).collect::<Result<HeaderMap, _>>()?;
-    let channels = Channels::new(config.channels.iter().map(|channel| channel.rules.clone()));
-    let meters = Meters::register(Metrics::new()?.registry())?;
-    let verifier =
-        Verifier::new(session.store.clone(), session.clock.clone(), app::verify_config(config), meters);
-
-    let target = match RequestTarget::parse(&path) {
+/// The store's.
+pub(super) async fn run(request: &Request, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+    let Request { path, headers } = request;
+    if path == "/" {
+        return output::print(output, &Explanation::of_root(), Explanation::to_text);
+    }
+    let target = match parse(path, session.config.limits.path_bytes_max) {
         Ok(target) => target,
         Err(error) => {
             let refused = verdict(&Refusal::Path(error), "");
             let explanation =
                 Explanation::refused_unread(refused.code, refused.status.as_u16(), refused.detail);
-            return session.print(output, &explanation, Explanation::to_text);
+            return output::print(output, &explanation, Explanation::to_text);
         }
     };
+    let channels = Channels::new(session.config.channels.iter().map(|channel| channel.rules.clone()));
+    let meters = Meters::register(Metrics::new()?.registry())?;
+    let verifier = Verifier::new(
+        session.store.clone(),
+        session.clock.clone(),
+        app::verify_config(session.config),
+        meters,
+    );
+
     let asked = channels.locate(&target);
-    let admitted = admission::admit(&target, &headers, &channels, &verifier, session.now()).await;
+    let admitted = admission::admit(&target, headers, &channels, &verifier, session.now()).await;
     let (carrier, caller, decision) = match admitted {
         Ok(Admission { carrier, caller, decision }) => {
             (carrier, Some(caller), decision.map(|_permit| ()).map_err(Refusal::Denied))
@@ -109,10 +125,20 @@ pub(super) async fn run(
         status,
         detail,
     };
-    session.print(output, &explanation, Explanation::to_text)
+    output::print(output, &explanation, Explanation::to_text)
 }
 
 impl Explanation<'_> {
+    /// `GET /` is answered by the gate itself, whoever asks.
+    fn of_root() -> Self {
+        let detail = "The gate itself answers, without looking at any credential.".to_owned();
+        Self {
+            path: "/".to_owned(),
+            resource: "the gate's own page",
+            ..Self::refused_unread("permit", 200, detail)
+        }
+    }
+
     fn refused_unread(decision: &'static str, status: u16, detail: String) -> Self {
         Self {
             path: redact::UNPARSABLE.to_owned(),
@@ -131,40 +157,31 @@ impl Explanation<'_> {
     }
 
     fn to_text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            let _ = writeln!(text, "{name:<11} {value}");
-        };
-        line("path", &self.path);
-        match &self.channel {
-            Some(channel) if channel.orgs.is_empty() => {
-                line("channel", &format!("{} ({})", channel.name, channel.access))
-            }
-            Some(channel) => {
-                line(
-                    "channel",
-                    &format!(
-                        "{} ({}, organizations {})",
-                        channel.name,
-                        channel.access,
-                        channel.orgs.join(", ")
-                    ),
-                );
-            }
-            None => line("channel", &format!("none is configured for \"{}\"", self.asked_channel)),
+        let mut lines = vec![("path", self.path.clone())];
+        if let Some(channel) = &self.channel {
+            lines.push(("channel", channel.to_line()));
+        } else if !self.asked_channel.is_empty() {
+            lines.push(("channel", format!("none is configured for \"{}\"", self.asked_channel)));
         }
-        if let Some(label) = &self.label {
-            line("label", label);
+        lines.extend(self.label.clone().map(|label| ("label", label)));
+        lines.push(("resource", self.resource.to_owned()));
+        lines.extend(self.upstream_path.clone().map(|path| ("upstream", path)));
+        lines.push(("carrier", self.carrier.unwrap_or("none").to_owned()));
+        lines.push(("credential", self.credential.to_owned()));
+        lines.extend(self.token.as_ref().map(|token| ("token", token.to_line())));
+        lines.push(("decision", format!("{} ({})", self.decision, self.status)));
+        lines.push(("", self.detail.clone()));
+        details(&lines)
+    }
+}
+
+impl ChannelView<'_> {
+    fn to_line(&self) -> String {
+        let Self { name, access, orgs } = self;
+        match orgs {
+            [] => format!("{name} ({access})"),
+            orgs => format!("{name} ({access}, organizations {})", orgs.join(", ")),
         }
-        line("resource", self.resource);
-        line("carrier", self.carrier.unwrap_or("none"));
-        line("credential", self.credential);
-        if let Some(token) = &self.token {
-            line("token", &token.to_line());
-        }
-        line("decision", &format!("{} ({})", self.decision, self.status));
-        line("", &self.detail);
-        text
     }
 }
 
@@ -196,6 +213,11 @@ fn resource(resource: &Resource<'_>) -> &'static str {
         Resource::Shard(..) => "a shard of an index",
         Resource::Nowhere => "nothing",
     }
+}
+
+/// As the data plane does it.
+fn parse(path: &str, path_bytes_max: usize) -> Result<RequestTarget<'_>, PathError> {
+    if path.len() > path_bytes_max { Err(PathError::TooLong) } else { RequestTarget::parse(path) }
 }
 
 /// The path of a URL as a client sends it, before anything decodes it.

@@ -1,6 +1,7 @@
 //! `channelgate org …`.
 
 use super::args::OrgCommand;
+use super::output;
 use super::session::Session;
 use super::view::{OrganizationView, organization_table};
 use crate::account::Subscription;
@@ -10,27 +11,23 @@ use crate::account::Subscription;
 /// # Errors
 ///
 /// The store's, and names that there are not.
-pub(super) async fn run(command: OrgCommand, session: &Session) -> anyhow::Result<()> {
+pub(super) async fn run(command: OrgCommand, session: &Session<'_>) -> anyhow::Result<()> {
     match command {
         OrgCommand::Create { name, title, subscription_ends, output } => {
             let title = title.as_deref().unwrap_or(&name);
             let subscription = Subscription { ends_at: subscription_ends };
             let organization =
                 session.store.create_organization(&name, title, subscription, session.now()).await?;
-            session.print(output, &OrganizationView::from(&organization), |view| {
-                organization_table(std::slice::from_ref(view))
-            })
+            output::print(output, &OrganizationView::from(&organization), OrganizationView::to_text)
         }
         OrgCommand::List { output } => {
             let organizations = session.store.organizations().await?;
             let views: Vec<_> = organizations.iter().map(OrganizationView::from).collect();
-            session.print(output, &views, |views| organization_table(views))
+            output::print(output, &views, |views| organization_table(views))
         }
         OrgCommand::Show { name, output } => {
             let organization = session.organization(&name).await?;
-            session.print(output, &OrganizationView::from(&organization), |view| {
-                organization_table(std::slice::from_ref(view))
-            })
+            output::print(output, &OrganizationView::from(&organization), OrganizationView::to_text)
         }
     }
 }

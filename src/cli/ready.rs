@@ -5,9 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::UsageError;
+use super::args::Output;
+use super::output;
 use crate::config::Config;
 
 /// How long the gate may take.
@@ -18,15 +22,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// It does not answer.
-pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
     let address = reachable(config.admin.address);
+    if address.port() == 0 {
+        let problem =
+            "admin.address has port 0, so the gate chooses its port when it starts: give it one to ask at";
+        return Err(UsageError(problem.to_owned()).into());
+    }
     let answer = tokio::time::timeout(PATIENCE, ask(address))
         .await
         .with_context(|| format!("the admin plane at {address} does not answer"))?
         .with_context(|| format!("the admin plane at {address} cannot be asked"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    println!("{body}");
+    let readiness: Value = serde_json::from_str(body)
+        .with_context(|| format!("what listens at {address} is not the admin plane of a channelgate"))?;
+    output::print(output, &readiness, to_text)?;
     Ok(if head.starts_with("HTTP/1.1 200 ") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn to_text(readiness: &Value) -> String {
+    let is_ready = readiness.get("ready").and_then(Value::as_bool).unwrap_or(false);
+    let reasons = readiness.get("reasons").and_then(Value::as_array);
+    let reasons: String =
+        reasons.into_iter().flatten().filter_map(Value::as_str).map(|reason| format!("{reason}\n")).collect();
+    format!("{}\n{reasons}", if is_ready { "ready" } else { "not ready" })
 }
 
 async fn ask(address: SocketAddr) -> std::io::Result<String> {

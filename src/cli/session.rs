@@ -1,27 +1,46 @@
-//! What a command works with: the store, the time, the terminal.
+//! What a command works with: the configuration, the store, the time, the terminal.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 
 use super::UsageError;
-use super::args::Output;
+use super::output::tell;
 use crate::account::Organization;
+use crate::app;
 use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
 use crate::store::Store;
 
 /// One command's surroundings.
-pub(super) struct Session {
-    /// The store that the configuration names.
+pub(super) struct Session<'c> {
+    /// The configuration in effect.
+    pub(super) config: &'c Config,
+    /// The store that it names.
     pub(super) store: Store,
     /// The time.
     pub(super) clock: Clock,
-    /// `--yes`.
-    pub(super) yes: bool,
+    yes: bool,
 }
 
-impl Session {
+impl<'c> Session<'c> {
+    /// Opens the store, does `work`, and closes it again, whatever came of it; `yes` answers what `work` may ask.
+    ///
+    /// # Errors
+    ///
+    /// The store's and those of `work`.
+    pub(super) async fn during(
+        config: &'c Config,
+        yes: bool,
+        work: impl AsyncFnOnce(&Session<'c>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let store = Store::open(&app::store_config(config)).await?;
+        let session = Self { config, store, clock: Clock::system(), yes };
+        let outcome = work(&session).await;
+        session.store.close().await;
+        outcome
+    }
+
     /// The present.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -39,22 +58,6 @@ impl Session {
         })
     }
 
-    /// Prints `data` as JSON, or as `text` makes it.
-    ///
-    /// # Errors
-    ///
-    /// Standard output's.
-    pub(super) fn print<T: Serialize>(
-        &self,
-        output: Output,
-        data: &T,
-        text: impl FnOnce(&T) -> String,
-    ) -> anyhow::Result<()> {
-        let text =
-            if output.json { format!("{}\n", serde_json::to_string_pretty(data)?) } else { text(data) };
-        io::stdout().write_all(text.as_bytes()).context("standard output cannot be written to")
-    }
-
     /// Makes sure that somebody wants `deed`, which cuts people off: `--yes`, or an answer on the terminal.
     ///
     /// # Errors
@@ -66,13 +69,13 @@ impl Session {
         }
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(UsageError(format!(
-                "{deed}: this cuts people off, so it needs --yes where nobody can be asked"
+                "{deed}. This cuts people off, and nobody can be asked here whether it is meant: say --yes if it is"
             ))
             .into());
         }
-        eprint!("{deed}. This takes effect at once. Proceed? [y/N] ");
+        let _ = write!(io::stderr(), "{deed}. This cuts people off. Proceed? [y/N] ");
         let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
+        io::stdin().read_line(&mut answer).context("the terminal cannot be read")?;
         if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was changed") }
     }
 }
@@ -81,14 +84,17 @@ impl Session {
 ///
 /// # Errors
 ///
-/// Standard input's, and nothing on it.
+/// Standard input's, and nothing or too much on it.
 pub(super) fn read_line(what: &str) -> anyhow::Result<String> {
     if io::stdin().is_terminal() {
-        eprintln!("Paste {what} and press Enter:");
+        tell(format_args!("Paste {what} and press Enter:"));
     }
     let mut text = String::new();
-    let mut input = io::BufReader::new(io::stdin().take(LINE_BYTES_MAX));
-    io::BufRead::read_line(&mut input, &mut text).context("standard input cannot be read")?;
+    let mut input = io::BufReader::new(io::stdin().take(LINE_BYTES_MAX + 1));
+    input.read_line(&mut text).context("standard input cannot be read")?;
+    if text.len() as u64 > LINE_BYTES_MAX {
+        return Err(UsageError(format!("the line on standard input is too long for {what}")).into());
+    }
     let line = text.trim();
     if line.is_empty() {
         return Err(UsageError(format!("{what} is expected on standard input")).into());

@@ -1,13 +1,17 @@
 //! `channelgate token …`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::UsageError;
 use super::args::{Expiry, Output, TokenCommand};
+use super::output::{self, tell};
 use super::session::{Session, read_line};
 use super::view::{TokenView, token_table};
+use crate::conda::ChannelName;
+use crate::config::Config;
 use crate::store::{Issued, NewToken, Purpose};
 use crate::token::{
     End, EndCause, Minted, Scope, Scopes, Secret, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
@@ -19,14 +23,14 @@ use crate::token::{
 /// # Errors
 ///
 /// The store's, names that there are not, and what nobody confirmed.
-pub(super) async fn run(command: TokenCommand, session: &Session) -> anyhow::Result<()> {
+pub(super) async fn run(command: TokenCommand, session: &Session<'_>) -> anyhow::Result<()> {
     match command {
         TokenCommand::Issue { org, site: _, grace, output } => issue_site(session, &org, grace, output).await,
         TokenCommand::Create { org, name, scopes, channels, expiry, output } => {
             let minted = Minted::random()?;
             let wish = Wish { org, name, scopes, channels, expiry };
             let record = insert_scoped(session, wish, &minted.digest()).await?;
-            show_value(session, output, &record, minted.expose())
+            deliver(session, output, &record, minted.expose())
         }
         TokenCommand::Import { org, name, scopes, channels, expiry, output } => {
             let value = read_line("the token's value")?;
@@ -65,29 +69,60 @@ struct Wish {
     org: String,
     name: String,
     scopes: Scopes,
-    channels: Option<Vec<String>>,
+    channels: Option<Vec<ChannelName>>,
     expiry: Expiry,
 }
 
-async fn insert_scoped(session: &Session, wish: Wish, digest: &TokenDigest) -> anyhow::Result<TokenRecord> {
+async fn insert_scoped(
+    session: &Session<'_>,
+    wish: Wish,
+    digest: &TokenDigest,
+) -> anyhow::Result<TokenRecord> {
     session.organization(&wish.org).await?;
     let now = session.now();
+    let channels = wish.channels.map(without_repetition);
+    for channel in channels.iter().flatten() {
+        warn_of_closed_channel(session.config, &wish.org, channel);
+    }
     let token = NewToken {
         organization: wish.org,
         purpose: Purpose::Scoped { name: wish.name },
         scopes: wish.scopes,
-        channels: wish.channels,
+        channels: channels.map(|names| names.iter().map(ChannelName::to_string).collect()),
         expires_at: Some(wish.expiry.after(now).map_err(UsageError)?),
     };
     Ok(session.store.insert_token(&token, digest, now, Duration::ZERO).await?.record)
 }
 
-async fn issue_site(session: &Session, org: &str, grace: Duration, output: Output) -> anyhow::Result<()> {
+fn without_repetition(channels: Vec<ChannelName>) -> Vec<ChannelName> {
+    let mut seen = HashSet::new();
+    channels.into_iter().filter(|channel| seen.insert(channel.clone())).collect()
+}
+
+/// A channel may be configured, or opened to an organization, after the token was made; but a typing mistake makes a token that opens
+/// nothing, so it is told.
+fn warn_of_closed_channel(config: &Config, org: &str, name: &ChannelName) {
+    match config.channels.iter().find(|channel| channel.rules.name == *name) {
+        Some(channel) if channel.rules.admits(org) => {}
+        Some(_) => tell(format_args!(
+            "channelgate: channel \"{name}\" is not open to organization \"{org}\": until its `orgs` names it, the token cannot read it"
+        )),
+        None => {
+            let names: Vec<_> = config.channels.iter().map(|channel| channel.rules.name.as_str()).collect();
+            let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+            tell(format_args!(
+                "channelgate: there is no channel \"{name}\" in the configuration ({known}): until there is, the token cannot read it"
+            ));
+        }
+    }
+}
+
+async fn issue_site(session: &Session<'_>, org: &str, grace: Duration, output: Output) -> anyhow::Result<()> {
     let organization = session.organization(org).await?;
     let now = session.now();
     if let Some(living) = living_site_token(session, org).await? {
-        let until = if grace.is_zero() { String::new() } else { format!(" on {}", now.plus(grace)) };
-        session.confirm(&format!("The {living} will stop working{until}"))?;
+        let when = if grace.is_zero() { "at once".to_owned() } else { format!("on {}", now.plus(grace)) };
+        session.confirm(&format!("The {living} will stop working {when}"))?;
     }
     let minted = Minted::random()?;
     let token = NewToken {
@@ -101,12 +136,17 @@ async fn issue_site(session: &Session, org: &str, grace: Duration, output: Outpu
         session.store.insert_token(&token, &minted.digest(), now, grace).await?;
     if let Some(previous) = replaced {
         let end = previous.end.as_ref().map_or(now, |end| end.at);
-        eprintln!("It replaces the {previous}, which stops working on {end}.");
+        tell(format_args!("It replaces the {previous}, which stops working on {end}."));
     }
-    show_value(session, output, &record, minted.expose())
+    if record.state(now) != TokenState::Live {
+        tell(format_args!(
+            "channelgate: the subscription of organization \"{org}\" is over for so long that its tokens have expired: this one opens nothing"
+        ));
+    }
+    deliver(session, output, &record, minted.expose())
 }
 
-async fn living_site_token(session: &Session, org: &str) -> anyhow::Result<Option<TokenRecord>> {
+async fn living_site_token(session: &Session<'_>, org: &str) -> anyhow::Result<Option<TokenRecord>> {
     let now = session.now();
     let tokens = all(session, org).await?;
     let replaced = |token: &TokenRecord| token.end.is_some();
@@ -118,7 +158,7 @@ async fn living_site_token(session: &Session, org: &str) -> anyhow::Result<Optio
 /// How many tokens are read at once.
 const PAGE: u32 = 1_000;
 
-async fn all(session: &Session, org: &str) -> anyhow::Result<Vec<TokenRecord>> {
+async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<TokenRecord>> {
     session.organization(org).await?;
     let mut tokens: Vec<TokenRecord> = Vec::new();
     loop {
@@ -131,20 +171,20 @@ async fn all(session: &Session, org: &str) -> anyhow::Result<Vec<TokenRecord>> {
     }
 }
 
-async fn list(session: &Session, org: &str, output: Output) -> anyhow::Result<()> {
+async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {
     let tokens = all(session, org).await?;
     let views: Vec<_> = tokens.iter().map(|token| TokenView::new(token, session.now())).collect();
-    session.print(output, &views, |views| token_table(views))
+    output::print(output, &views, |views| token_table(views))
 }
 
-async fn find(session: &Session, id: TokenId) -> anyhow::Result<TokenRecord> {
+async fn find(session: &Session<'_>, id: TokenId) -> anyhow::Result<TokenRecord> {
     let found = session.store.token(id).await?;
     found.with_context(|| {
         format!("there is no token with the id {id}; `channelgate token list ORG` shows them")
     })
 }
 
-async fn find_by_name(session: &Session, org: &str, name: &str) -> anyhow::Result<TokenRecord> {
+async fn find_by_name(session: &Session<'_>, org: &str, name: &str) -> anyhow::Result<TokenRecord> {
     session.organization(org).await?;
     let found = session.store.token_by_name(org, name, session.now()).await?;
     found.with_context(|| {
@@ -155,7 +195,7 @@ async fn find_by_name(session: &Session, org: &str, name: &str) -> anyhow::Resul
 }
 
 async fn revoke(
-    session: &Session,
+    session: &Session<'_>,
     record: &TokenRecord,
     reason: Option<String>,
     output: Output,
@@ -167,14 +207,14 @@ async fn revoke(
     let end = End { cause: EndCause::Revoked, at: now, reason };
     let ended = session.store.end_token(record.id, &end, now).await?;
     if ended.was_dead {
-        eprintln!("The {} did not serve any more; nothing was changed.", ended.record);
+        tell(format_args!("The {} did not serve any more; nothing was changed.", ended.record));
     } else {
-        eprintln!("The {} is revoked.", ended.record);
+        tell(format_args!("The {} is revoked.", ended.record));
     }
     if output.json { show(session, output, &ended.record) } else { Ok(()) }
 }
 
-async fn verify(session: &Session, output: Output) -> anyhow::Result<()> {
+async fn verify(session: &Session<'_>, output: Output) -> anyhow::Result<()> {
     let value = read_line("the token's value")?;
     let secret = Secret::new(value.as_bytes());
     let record = if secret.is_plausible() {
@@ -182,34 +222,38 @@ async fn verify(session: &Session, output: Output) -> anyhow::Result<()> {
     } else {
         None
     };
-    match record {
-        Some(record) => show(session, output, &record),
-        None if output.json => {
-            session.print(output, &serde_json::json!({ "state": "unknown" }), |_| String::new())
-        }
-        None => {
-            let story = if secret.is_plausible() {
-                "This gate has not issued this token."
-            } else {
-                "This cannot be a token of this gate: its form or checksum is wrong. Was it copied whole?"
-            };
-            session.print(output, &(), |()| format!("unknown\n{story}\n"))
-        }
+    if let Some(record) = record {
+        return show(session, output, &record);
     }
+    let detail = if secret.is_plausible() {
+        "This gate has not issued this token."
+    } else {
+        "This cannot be a token of this gate: its form or checksum is wrong. Was it copied whole?"
+    };
+    let unknown = serde_json::json!({ "state": "unknown", "detail": detail });
+    output::print(output, &unknown, |_| format!("unknown\n{detail}\n"))
 }
 
-fn show(session: &Session, output: Output, record: &TokenRecord) -> anyhow::Result<()> {
-    let view = TokenView::new(record, session.now());
-    session.print(output, &view, |view| token_table(std::slice::from_ref(view)))
+fn show(session: &Session<'_>, output: Output, record: &TokenRecord) -> anyhow::Result<()> {
+    output::print(output, &TokenView::new(record, session.now()), TokenView::to_text)
 }
 
 /// Prints a new token: its value alone on standard output, the words about it on standard error.
-fn show_value(session: &Session, output: Output, record: &TokenRecord, value: &str) -> anyhow::Result<()> {
-    let until =
-        record.expires_at.map_or_else(|| "does not expire".to_owned(), |at| format!("expires on {at}"));
+fn deliver(session: &Session<'_>, output: Output, record: &TokenRecord, value: &str) -> anyhow::Result<()> {
     if !output.json {
-        eprintln!("The {record} {until}. Its value is shown only now:");
+        let until = match record.expires_at {
+            None => "does not expire".to_owned(),
+            Some(at) if at > session.now() => format!("expires on {at}"),
+            Some(at) => format!("expired on {at}"),
+        };
+        tell(format_args!("The {record} {until}. Its value is shown only now:"));
     }
     let view = TokenView::new(record, session.now()).with_value(value);
-    session.print(output, &view, |_| format!("{value}\n"))
+    output::deliver(output, &view, |_| format!("{value}\n")).with_context(|| {
+        format!(
+            "the {record} was made, but its value could not be written to standard output and is lost; \
+             `channelgate token revoke {}` ends it",
+            record.id
+        )
+    })
 }

@@ -1,4 +1,7 @@
 //! What commands print: the same objects as JSON and as text.
+//!
+//! Text is for people: no cell of it can move the cursor, whatever a title or a reason holds. Nothing here holds a token's value but
+//! [`TokenView::with_value`].
 
 use serde::Serialize;
 
@@ -28,6 +31,23 @@ impl<'a> From<&'a Organization> for OrganizationView<'a> {
     }
 }
 
+impl OrganizationView<'_> {
+    /// All there is to know of it, a line each.
+    pub(super) fn to_text(&self) -> String {
+        details(&[
+            ("name", self.name.to_owned()),
+            ("title", self.title.to_owned()),
+            ("subscription", self.subscription()),
+            ("created", self.created_at.to_string()),
+            ("id", self.id.to_string()),
+        ])
+    }
+
+    fn subscription(&self) -> String {
+        self.subscription_ends.map_or_else(|| "no end".to_owned(), |at| format!("ends {at}"))
+    }
+}
+
 /// A token, as printed. Its value is there once, where it is issued.
 #[derive(Debug, Serialize)]
 pub(super) struct TokenView<'a> {
@@ -44,6 +64,7 @@ pub(super) struct TokenView<'a> {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     state: &'static str,
+    /// In the future for a token that was issued again with a grace and still serves.
     ended_at: Option<Timestamp>,
     reason: Option<&'a str>,
 }
@@ -80,6 +101,28 @@ impl<'a> TokenView<'a> {
             "{name} ({kind}, {id}) of organization {}: {state}, expires {expires}, scopes {scopes}, channels {channels}",
             self.org
         )
+    }
+
+    /// All there is to know of it, a line each.
+    pub(super) fn to_text(&self) -> String {
+        let [id, kind, name, state, expires, scopes, channels] = self.cells();
+        let ended = match (self.ended_at, self.state) {
+            (None, _) => String::new(),
+            (Some(at), "active") => format!(", until it is replaced on {at}"),
+            (Some(at), _) => format!(" since {at}"),
+        };
+        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        details(&[
+            ("id", id),
+            ("kind", kind),
+            ("name", name),
+            ("organization", self.org.to_owned()),
+            ("scopes", scopes),
+            ("channels", channels),
+            ("created", self.created_at.to_string()),
+            ("expires", expires),
+            ("state", format!("{state}{ended}{reason}")),
+        ])
     }
 
     /// A row of [`token_table`].
@@ -121,17 +164,17 @@ pub(super) fn organization_table(organizations: &[OrganizationView<'_>]) -> Stri
         vec![
             organization.name.to_owned(),
             organization.title.to_owned(),
-            organization.subscription_ends.map_or_else(|| "no end".to_owned(), |at| at.to_string()),
+            organization.subscription(),
             organization.id.to_string(),
         ]
     });
-    table(&["NAME", "TITLE", "SUBSCRIPTION ENDS", "ID"], rows)
+    table(&["NAME", "TITLE", "SUBSCRIPTION", "ID"], rows)
 }
 
 /// Columns as wide as their widest cell.
 fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
-    lines.extend(rows);
+    lines.extend(rows.map(|row| row.iter().map(|cell| printable(cell)).collect()));
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
@@ -146,4 +189,15 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// One thing, a named line for each of its properties.
+pub(super) fn details(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{name:<width$}  {}\n", printable(value))).collect()
+}
+
+/// `text` on one line of any terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{FFFD}")
 }
