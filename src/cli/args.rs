@@ -20,7 +20,7 @@ use crate::token::{Scopes, TokenNameError, check_token_name};
     after_help = "Exit status: 0 done, 1 failed, 64 bad usage or configuration. Data goes to standard output, words to standard error.\n\n\
                   Examples:\n  \
                   channelgate serve\n  \
-                  channelgate token create default --name ci --scopes conda:download > ci-token"
+                  channelgate org create acme && channelgate token issue acme --site > site-token"
 )]
 pub(super) struct Arguments {
     /// The configuration file; else $CHANNELGATE_CONFIG, config/channelgate.toml, /etc/channelgate/channelgate.toml
@@ -148,7 +148,7 @@ pub(super) enum TokenCommand {
     },
     /// Create a token for one purpose
     #[command(
-        after_help = "Example:\n  channelgate token create default --name ci --scopes conda:download --channels repo/main --expires-in 90d"
+        after_help = "Example:\n  channelgate token create acme --name ci --scopes conda:download --expires-in 90d > ci-token"
     )]
     Create {
         /// The organization
@@ -156,7 +156,8 @@ pub(super) enum TokenCommand {
         /// Its name, unique among the organization's living tokens
         #[arg(long, value_parser = token_name)]
         name: String,
-        /// What it may be used for, separated by spaces
+        /// What it may be used for, separated by spaces: all, repos, conda, conda:download, pypi, pypi:download, pypi:upload, api,
+        /// api:read, api:write, api:modify-group
         #[arg(long)]
         scopes: Scopes,
         /// Confine it to these channels, separated by commas
@@ -203,7 +204,7 @@ pub(super) enum TokenCommand {
     },
     /// Take over a token that another system issued; its value is read from standard input
     #[command(
-        after_help = "Example:\n  channelgate token import default --name legacy --scopes repos < token.txt"
+        after_help = "Example:\n  channelgate token import acme --name legacy --scopes repos < token.txt"
     )]
     Import {
         /// The organization
@@ -211,7 +212,8 @@ pub(super) enum TokenCommand {
         /// Its name, unique among the organization's living tokens
         #[arg(long, value_parser = token_name)]
         name: String,
-        /// What it may be used for, separated by spaces
+        /// What it may be used for, separated by spaces: all, repos, conda, conda:download, pypi, pypi:download, pypi:upload, api,
+        /// api:read, api:write, api:modify-group
         #[arg(long)]
         scopes: Scopes,
         /// Confine it to these channels, separated by commas
@@ -236,7 +238,7 @@ pub(super) enum TokenCommand {
 #[derive(Clone, Copy, Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct Expiry {
-    /// How long it lives
+    /// How long it lives; 365d unless --expires-at says when it ends
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires_in: Option<Duration>,
     /// When it ends (2027-01-31 or RFC 3339)

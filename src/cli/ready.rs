@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use serde_json::Value;
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -34,18 +34,30 @@ pub(super) async fn run(config: &Config, output: Output) -> anyhow::Result<ExitC
         .with_context(|| format!("the admin plane at {address} does not answer"))?
         .with_context(|| format!("the admin plane at {address} cannot be asked"))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let readiness: Value = serde_json::from_str(body)
-        .with_context(|| format!("what listens at {address} is not the admin plane of a channelgate"))?;
-    output::print(output, &readiness, to_text)?;
-    Ok(if head.starts_with("HTTP/1.1 200 ") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let readiness: Option<Readiness> = serde_json::from_str(body).ok();
+    let Some(readiness) = readiness else {
+        let status = head.lines().next().unwrap_or_default();
+        bail!(
+            "what listens at {address} does not say whether it is ready, but {status:?}: is it a channelgate's admin plane?"
+        );
+    };
+    output::print(output, &readiness, Readiness::to_text)?;
+    Ok(if readiness.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn to_text(readiness: &Value) -> String {
-    let is_ready = readiness.get("ready").and_then(Value::as_bool).unwrap_or(false);
-    let reasons = readiness.get("reasons").and_then(Value::as_array);
-    let reasons: String =
-        reasons.into_iter().flatten().filter_map(Value::as_str).map(|reason| format!("{reason}\n")).collect();
-    format!("{}\n{reasons}", if is_ready { "ready" } else { "not ready" })
+/// What `/readyz` says.
+#[derive(Debug, Deserialize, Serialize)]
+struct Readiness {
+    ready: bool,
+    /// Why not, or why only just.
+    reasons: Vec<String>,
+}
+
+impl Readiness {
+    fn to_text(&self) -> String {
+        let reasons: String = self.reasons.iter().map(|reason| format!("{reason}\n")).collect();
+        format!("{}\n{reasons}", if self.ready { "ready" } else { "not ready" })
+    }
 }
 
 async fn ask(address: SocketAddr) -> std::io::Result<String> {

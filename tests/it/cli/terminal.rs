@@ -1,0 +1,76 @@
+//! On a terminal, what cuts people off asks first.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::process::Place;
+
+/// Runs a command on a terminal of its own, types `answer`, and returns the exit status, standard output, and what the terminal showed.
+fn on_terminal(place: &Place, arguments: &[&str], answer: &str) -> (i32, String, String) {
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = place.command(arguments);
+    command.stdin(terminal.try_clone().unwrap()).stderr(terminal).stdout(Stdio::piped());
+    let mut keyboard = File::from(keyboard);
+    keyboard.write_all(answer.as_bytes()).unwrap();
+    let child = command.spawn().unwrap();
+    // The command holds the terminal's other end: without it, reading ends when the command has.
+    drop(command);
+    let mut shown = Vec::new();
+    // A terminal that nobody holds any more is an error to read from, not an end.
+    let _ = keyboard.read_to_end(&mut shown);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&shown))
+}
+
+#[test]
+fn terminal_is_asked_before_anybody_is_cut_off() {
+    let place = Place::new();
+    place.must(&["org", "create", "default"]);
+    let (_, id) = place.create_token("ci");
+    let state = || place.must_json(&["token", "show", &id])["state"].as_str().unwrap().to_owned();
+    let revoke = ["token", "revoke", &id];
+
+    for answer in ["n\n", "\n", "what\n", "\u{4}"] {
+        let (code, out, shown) = on_terminal(&place, &revoke, answer);
+        assert_eq!((code, out.as_str()), (1, ""), "{answer:?}: {shown}");
+        assert!(shown.contains("token \"ci\"") && shown.contains("Proceed? [y/N]"), "{shown}");
+        assert!(shown.contains("nothing was changed"), "{shown}");
+        assert_eq!(state(), "active", "{answer:?}");
+    }
+    let (code, _, shown) = on_terminal(&place, &revoke, "y\n");
+    assert!(code == 0 && shown.contains("is revoked"), "{shown}");
+    assert_eq!(state(), "revoked");
+
+    let (code, first, shown) = on_terminal(&place, &["token", "issue", "default", "--site"], "");
+    assert!(
+        code == 0 && first.starts_with("cg-") && !shown.contains("Proceed"),
+        "the first is not asked for: {shown}"
+    );
+    let (code, out, _) = on_terminal(&place, &["token", "issue", "default", "--site"], "n\n");
+    assert_eq!((code, out.as_str()), (1, ""));
+    let (code, second, shown) = on_terminal(&place, &["token", "issue", "default", "--site"], "yes\n");
+    assert!(
+        code == 0 && second.starts_with("cg-") && second != first && !shown.contains(second.trim()),
+        "{shown}"
+    );
+    let (code, third, shown) = on_terminal(&place, &["token", "issue", "default", "--site", "--yes"], "");
+    assert!(code == 0 && third != second && !shown.contains("Proceed"), "{shown}");
+}
+
+#[test]
+fn terminal_is_told_what_to_paste() {
+    let place = Place::new();
+    let (code, out, shown) = on_terminal(&place, &["token", "verify"], "garbage\n");
+    assert!(
+        code == 0 && out.starts_with("unknown\n") && shown.contains("Paste the token's value"),
+        "{shown}"
+    );
+}
