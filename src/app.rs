@@ -14,6 +14,7 @@ mod bootstrap;
 mod parts;
 mod planes;
 mod run;
+mod story;
 
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 
 pub use self::parts::{ComposeError, store as store_config, verify as verify_config};
 pub use self::run::serve;
+pub use self::story::story;
 
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};

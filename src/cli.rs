@@ -60,7 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(status) => status,
         Err(error) => {
-            tell(format_args!("channelgate: {error:#}"));
+            tell(format_args!("channelgate: {}", app::story(&error)));
             if is_usage(&error) { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::story;
 use crate::config::{self, Config, Limits, Listen};
 use crate::gateway::{Routes, Routing};
 use crate::index::{self, Inspector};
@@ -41,7 +42,7 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
     let mut mistakes = Vec::new();
     let tls = config.listen.tls.as_ref().and_then(|files| {
         Tls::load(&files.certificate, &files.key)
-            .map_err(|error| mistakes.push(format!("listen.tls: {:#}", anyhow::Error::new(error))))
+            .map_err(|error| mistakes.push(format!("listen.tls: {}", story(&error.into()))))
             .ok()
     });
     let mut routes = Vec::new();

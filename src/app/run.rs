@@ -6,7 +6,7 @@ use std::path::{self, Path};
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::App;
+use super::{App, story};
 use crate::clock::Clock;
 use crate::config::Config;
 
@@ -76,7 +76,9 @@ async fn reload(app: &App, reread: anyhow::Result<Config>) {
             }
             warn(app, &config).await;
         }
-        Err(error) => tracing::error!("the configuration was not reloaded, the old one stays: {error:#}"),
+        Err(error) => {
+            tracing::error!("the configuration was not reloaded, the old one stays: {}", story(&error));
+        }
     }
 }
 

@@ -96,65 +96,82 @@ impl<'a> TokenView<'a> {
 
     /// The token in one line.
     pub(super) fn to_line(&self) -> String {
-        let [id, kind, name, state, expires, scopes, channels] = self.cells();
+        let Self { kind, id, org, .. } = self;
+        let name = self.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
         format!(
-            "{name} ({kind}, {id}) of organization {}: {state}, expires {expires}, scopes {scopes}, channels {channels}",
-            self.org
+            "{kind} token{name} ({id}) of organization {org}: {}, scopes {}, channels {}",
+            self.state_in_words(),
+            self.scopes.join(" "),
+            self.channels_in_words()
         )
     }
 
     /// All there is to know of it, a line each.
     pub(super) fn to_text(&self) -> String {
-        let [id, kind, name, state, expires, scopes, channels] = self.cells();
-        let ended = match (self.ended_at, self.state) {
-            (None, _) => String::new(),
-            (Some(at), "active") => format!(", until it is replaced on {at}"),
-            (Some(at), _) => format!(" since {at}"),
-        };
-        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         details(&[
-            ("id", id),
-            ("kind", kind),
-            ("name", name),
+            ("id", self.id.to_string()),
+            ("kind", self.kind.to_owned()),
+            ("name", self.name_in_words()),
             ("organization", self.org.to_owned()),
-            ("scopes", scopes),
-            ("channels", channels),
+            ("scopes", self.scopes.join(" ")),
+            ("channels", self.channels_in_words()),
             ("created", self.created_at.to_string()),
-            ("expires", expires),
-            ("state", format!("{state}{ended}{reason}")),
+            ("expires", moment_or_never(self.expires_at)),
+            ("state", self.state_in_words()),
         ])
     }
 
     /// A row of [`token_table`].
     fn row(&self) -> Vec<String> {
-        self.cells().into()
-    }
-
-    fn cells(&self) -> [String; 7] {
-        [
+        vec![
             self.id.to_string(),
             self.kind.to_owned(),
-            self.name.or(self.user).unwrap_or("-").to_owned(),
+            self.name_in_words(),
             self.state.to_owned(),
-            self.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+            moment_or_never(self.ended_at.or(self.expires_at)),
             self.scopes.join(" "),
-            if self.channels.is_empty() { "all".to_owned() } else { self.channels.join(",") },
+            self.channels_in_words(),
         ]
     }
+
+    fn name_in_words(&self) -> String {
+        self.name.or(self.user).unwrap_or("-").to_owned()
+    }
+
+    fn state_in_words(&self) -> String {
+        let state = self.state;
+        let ended = match self.ended_at {
+            None => String::new(),
+            Some(at) if state == ACTIVE => format!(", until it is replaced on {at}"),
+            Some(at) => format!(" since {at}"),
+        };
+        let reason = self.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        format!("{state}{ended}{reason}")
+    }
+
+    fn channels_in_words(&self) -> String {
+        if self.channels.is_empty() { "all".to_owned() } else { self.channels.join(",") }
+    }
+}
+
+fn moment_or_never(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
 }
 
 /// The word for a token's state. A replaced token in its grace still serves: `active`, with `ended_at` in the future.
 fn state(record: &TokenRecord, now: Timestamp) -> &'static str {
     match record.state(now) {
-        TokenState::Live => "active",
+        TokenState::Live => ACTIVE,
         TokenState::Expired(_) => "expired",
         TokenState::Ended(end) => end.cause.as_str(),
     }
 }
 
+const ACTIVE: &str = "active";
+
 /// Tokens for people.
 pub(super) fn token_table(tokens: &[TokenView<'_>]) -> String {
-    let header = ["ID", "KIND", "NAME", "STATE", "EXPIRES", "SCOPES", "CHANNELS"];
+    let header = ["ID", "KIND", "NAME", "STATE", "ENDS", "SCOPES", "CHANNELS"];
     table(&header, tokens.iter().map(TokenView::row))
 }
 

@@ -14,6 +14,8 @@ fn refused(place: &Place, words: &[&str]) {
         for word in words {
             assert!(err.contains(word), "{command:?}: {word:?} is not in {err:?}");
         }
+        let last_cause = err.trim_end().rsplit(": ").next().unwrap();
+        assert_eq!(err.matches(last_cause).count(), 1, "said twice: {err:?}");
         assert!(out.is_empty() && !err.contains("panicked"), "{command:?}: {err}");
     }
 }

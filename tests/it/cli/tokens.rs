@@ -34,6 +34,9 @@ fn reissue_replaces_the_previous_token_at_once_or_after_a_grace() {
         place.must(&["token", "show", &first]).contains("state         active, until it is replaced on ")
     );
 
+    let listed = place.must(&["token", "list", "acme"]);
+    assert_eq!(listed.matches(&ends.to_string()).count(), 1, "a list says when it ends: {listed}");
+
     let done = issue(&["--grace", "1h"]).expect(64, "a grace cuts off, too");
     assert!(done.err.contains("will stop working on 2"), "{done:?}");
 
