@@ -2,13 +2,13 @@
 //!
 //! | step | on failure |
 //! | --- | --- |
-//! | certificates, upstreams ([`parts`]) | all mistakes, exit 64 |
+//! | certificates, upstreams (`app/parts.rs`) | all mistakes, exit 64 |
 //! | the data directory, the store | one sentence that names the file, exit 1 |
 //! | both listeners | one sentence that names the address, exit 1 |
-//! | the first start ([`bootstrap`]) | one sentence that names the file, exit 1; the next start is the first |
+//! | the first start (`app/bootstrap.rs`) | one sentence that names the file, exit 1; the next start is the first |
 //! | the feed follower, both planes | – |
 //!
-//! Two apps in one process work: nothing here is global. Read `app/run.rs` for signals, `app/bootstrap.rs` for the first start.
+//! Two apps in one process work: nothing here is global. Read `app/run.rs` next, for signals.
 
 mod bootstrap;
 mod parts;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::process::{Place, fixture_url};
+use crate::support::process::{Place, Process, fixture_url};
 
 const ORGANIZATION: &[&str] = &["created_at", "id", "name", "subscription_ends", "title"];
 const TOKEN: &[&str] = &[
@@ -223,7 +223,10 @@ fn check_prints_a_configuration_that_means_the_same() {
 #[test]
 fn check_tells_whether_the_gate_is_ready() {
     let place = Place::new();
-    let gate = place.serve();
+    let mut serve = place.command(&["serve"]);
+    // Where no other test listens once this gate has gone.
+    serve.env("CHANNELGATE_ADMIN__ADDRESS", "127.8.4.82:0");
+    let gate = Process::start(serve);
     let mut config = std::fs::read_to_string(place.path("config/channelgate.toml")).unwrap();
     config =
         config.replace("admin.address = \"127.0.0.1:0\"", &format!("admin.address = \"{}\"", gate.admin));

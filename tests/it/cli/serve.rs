@@ -60,8 +60,8 @@ async fn gate_serves_on_when_nobody_reads_its_words() {
     let place = Place::with(
         "listen.address = \"127.0.0.1:0\"".replace("listen.address", "log.level = \"info\"\n#").as_str(),
     );
-    // The admin plane's port is known beforehand here, as the ready line is lost.
-    let admin = faulty::refusing_address();
+    // The ready line is lost, so the port is chosen here, on an address where no other test takes it meanwhile.
+    let admin = std::net::TcpListener::bind("127.8.4.81:0").unwrap().local_addr().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = place.command(&["serve"]);

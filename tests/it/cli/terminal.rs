@@ -10,7 +10,7 @@ use crate::support::process::Place;
 
 /// Runs a command on a terminal of its own, types `answer`, and returns the exit status, standard output, and what the terminal showed.
 fn on_terminal(place: &Place, arguments: &[&str], answer: &str) -> (i32, String, String) {
-    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&keyboard).unwrap();
     unlockpt(&keyboard).unwrap();
     let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
