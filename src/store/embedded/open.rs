@@ -117,7 +117,9 @@ async fn create(path: &Path, config: &Config) -> Result<(), StoreError> {
         .map_err(failed)?
         .into_temp_path();
     let initialized = async {
-        let mut connection = options(&temporary, config).connect().await?;
+        // In its final mode from the beginning: openers that had to switch it would find it locked by each other.
+        let options = options(&temporary, config).journal_mode(SqliteJournalMode::Wal);
+        let mut connection = options.connect().await?;
         migrate(path, &mut connection).await?;
         Ok::<_, Failure>(connection.close().await?)
     };

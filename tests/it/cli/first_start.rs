@@ -83,8 +83,6 @@ fn start_that_fails_leaves_the_first_start_to_the_next() {
 #[test]
 fn two_gates_that_start_first_at_once_share_one_first_start() {
     let place = Place::new();
-    // The file is there: this is about who may say the words, not about who makes the file.
-    place.must(&["org", "list"]);
     let starts: Vec<_> = (0..2)
         .map(|_| {
             let command = place.command(&["serve"]);
