@@ -3,13 +3,16 @@
 //! It listens on an address of its own and is never reachable through the data plane. It shows no client's string and no token.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::verify::{Health, Verifier};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The admin plane.
 pub struct Admin {
@@ -59,7 +62,10 @@ impl Admin {
 
     /// Answers a request that there is no room for.
     pub fn overloaded(&self) -> Response<Full<Bytes>> {
-        problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once")
+        let mut response =
+            problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once");
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 }
 
@@ -73,16 +79,25 @@ fn readiness(health: &Health) -> Readiness {
     Readiness { ready: health.store_up || health.inside_grace, reasons }
 }
 
+/// The same members as the problems of the data plane have.
 fn problem(status: StatusCode, code: &str, title: &str) -> Response<Full<Bytes>> {
+    let request_id = Uuid::new_v4().to_string();
     let json = serde_json::json!({
         "type": format!("urn:channelgate:problem:{code}"),
         "title": title,
         "status": status.as_u16(),
         "detail": title,
         "code": code,
+        "reason": title,
+        "message": title,
+        "request_id": request_id,
         "error": { "code": code, "message": title },
     });
-    reply(status, "application/problem+json", json.to_string())
+    let mut response = reply(status, "application/problem+json", json.to_string());
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
 }
 
 fn reply(status: StatusCode, media_type: &'static str, text: String) -> Response<Full<Bytes>> {

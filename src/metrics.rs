@@ -21,6 +21,7 @@ struct Instruments {
     body_bytes: IntCounterVec,
     duration: Histogram,
     first_byte: HistogramVec,
+    inspections: IntCounterVec,
 }
 
 /// How a request ended, for `channelgate_requests_total`.
@@ -76,6 +77,46 @@ impl Source {
     }
 }
 
+/// What came of asking for an index, for `channelgate_index_inspections_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inspection {
+    /// It was inspected and is served.
+    Passed,
+    /// This version had passed before.
+    Remembered,
+    /// It would lead clients away.
+    LeadsElsewhere,
+    /// It is not readable as what it claims to be.
+    Malformed,
+    /// It ends too early.
+    Truncated,
+    /// It exceeds a limit.
+    OverLimit,
+    /// The upstream died before its end.
+    NotRead,
+    /// It could not be kept while it was inspected.
+    NotKept,
+    /// Too many inspections were under way.
+    Busy,
+}
+
+impl Inspection {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Remembered => "remembered",
+            Self::LeadsElsewhere => "leads_elsewhere",
+            Self::Malformed => "malformed",
+            Self::Truncated => "truncated",
+            Self::OverLimit => "over_limit",
+            Self::NotRead => "not_read",
+            Self::NotKept => "not_kept",
+            Self::Busy => "busy",
+        }
+    }
+}
+
 impl Metrics {
     /// New metrics in a registry of their own, so that two gates in one process do not count together.
     ///
@@ -104,6 +145,11 @@ impl Metrics {
             "Body bytes given to clients, by where they came from.",
             "source",
         )?;
+        let inspections = counters(
+            "channelgate_index_inspections_total",
+            "Indexes asked for and not answered with 304, by what their inspection said.",
+            "verdict",
+        )?;
         let seconds = |name: &str, help: &str| {
             HistogramOpts::new(name, help)
                 .buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0])
@@ -121,7 +167,15 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(first_byte.clone()))?;
-        Ok(Self(Arc::new(Instruments { registry, requests, denials, body_bytes, duration, first_byte })))
+        Ok(Self(Arc::new(Instruments {
+            registry,
+            requests,
+            denials,
+            body_bytes,
+            duration,
+            first_byte,
+            inspections,
+        })))
     }
 
     /// Where components register counters of their own.
@@ -148,6 +202,11 @@ impl Metrics {
     /// A refusal or fault with this code.
     pub fn denied(&self, code: &'static str) {
         self.0.denials.with_label_values(&[code]).inc();
+    }
+
+    /// An index was asked for, with this result.
+    pub fn index_inspected(&self, inspection: Inspection) {
+        self.0.inspections.with_label_values(&[inspection.as_str()]).inc();
     }
 
     /// All metrics in the text format.

@@ -25,7 +25,8 @@ pub(super) struct Receipt {
     channel: Option<ChannelName>,
     carrier: Option<Carrier>,
     token: Option<Arc<TokenRecord>>,
-    status: StatusCode,
+    /// `None` until there is an answer.
+    status: Option<StatusCode>,
     code: &'static str,
     cache: &'static str,
     source: Source,
@@ -60,8 +61,8 @@ impl Receipt {
             channel: None,
             carrier: None,
             token: None,
-            // What is told if the client leaves before there is an answer (nginx's word for it is 499; there is no standard one).
-            status: StatusCode::OK,
+            // What is told if the client leaves before there is an answer.
+            status: None,
             code: "client_gone",
             cache: "-",
             source: Source::Gate,
@@ -98,7 +99,7 @@ impl Receipt {
         cache: &'static str,
         source: Source,
     ) {
-        self.status = status;
+        self.status = Some(status);
         self.code = code;
         self.cache = cache;
         self.source = source;
@@ -121,10 +122,10 @@ impl Receipt {
     }
 
     fn outcome(&self) -> Outcome {
-        if self.head_sent.is_none() || !self.ended || self.broken {
+        let Some(status) = self.status.filter(|_| self.ended && !self.broken) else {
             return Outcome::Aborted;
-        }
-        match self.status.as_u16() {
+        };
+        match status.as_u16() {
             200 | 206 => Outcome::Served,
             304 => Outcome::NotModified,
             401 | 403 => Outcome::Denied,
@@ -155,7 +156,7 @@ impl Drop for Receipt {
             target: "access",
             method = self.method,
             path = %self.path,
-            status = self.status.as_u16(),
+            status = self.status.map(|status| status.as_u16()),
             code = self.code,
             outcome = outcome.as_str(),
             token = self.token.as_ref().map(|token| tracing::field::display(token.id)),

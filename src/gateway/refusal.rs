@@ -1,8 +1,9 @@
 //! Everything that can be said instead of a file: one closed list, whatever the reason comes from.
 
+use super::admission::AdmissionError;
+use super::host::HostError;
 use crate::auth::CredentialError;
 use crate::conda::PathError;
-use crate::gateway::admission::AdmissionError;
 use crate::index::{IndexFault, InspectError};
 use crate::policy::DenyReason;
 use crate::upstream::FetchError;
@@ -11,6 +12,8 @@ use crate::verify::LookupError;
 /// Why a request gets a problem body. `respond` gives each its status, code and sentence.
 #[derive(Debug)]
 pub enum Refusal {
+    /// A request that does not say which host it is for.
+    Host(HostError),
     /// Neither GET nor HEAD.
     Method,
     /// A path that breaks the grammar.

@@ -40,7 +40,10 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Respo
     if let Some(modified) = served.validators.last_modified {
         headers.insert(LAST_MODIFIED, http_date(modified));
     }
-    if let Some(cache_control) = served.cache_control {
+    if let Extent::NotSatisfiable(_) = served.extent {
+        // It answers the range, not the file: under the upstream's max-age a cache could keep it in the file's place.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    } else if let Some(cache_control) = served.cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
     let length = match served.extent {
@@ -168,7 +171,17 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
         detail,
         retry_after_seconds: Some(seconds),
     };
+    let overloaded = |seconds| {
+        let detail = "The gate has more to do than it can take at once. Try again shortly.".to_owned();
+        passing("overloaded", "Gate overloaded", detail, seconds)
+    };
     match refusal {
+        Refusal::Host(error) => plain(
+            StatusCode::BAD_REQUEST,
+            "request_invalid",
+            "Malformed request",
+            format!("The request is malformed: it {error}. Something between your client and the gate may have changed it."),
+        ),
         Refusal::Method => plain(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -195,12 +208,8 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
             "The token could not be checked because the gate's token store does not answer. Your token is not at fault; try again shortly.".to_owned(),
             retry_after.as_secs().max(1),
         ),
-        Refusal::Lookup(LookupError::Overloaded { .. }) | Refusal::Overloaded => passing(
-            "overloaded",
-            "Gate overloaded",
-            "The gate has more to do than it can take at once. Try again shortly.".to_owned(),
-            1,
-        ),
+        Refusal::Lookup(LookupError::Overloaded { retry_after }) => overloaded(retry_after.as_secs().max(1)),
+        Refusal::Overloaded => overloaded(1),
         Refusal::Spool => passing(
             "overloaded",
             "Gate overloaded",
@@ -233,16 +242,22 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
     let verdict =
         |status, code, title, detail| Verdict { status, code, title, detail, retry_after_seconds: None };
     let unauthorized = |code, title, detail| verdict(StatusCode::UNAUTHORIZED, code, title, detail);
+    // A path of one segment names no channel by the grammar, whichever channels there are.
+    let (subject, object, below) = if asked.is_empty() {
+        ("This address".to_owned(), "this address".to_owned(), "<channel>")
+    } else {
+        (format!("Channel \"{asked}\""), format!("channel \"{asked}\""), asked)
+    };
     match reason {
         DenyReason::TokenMissing { masked: false } => unauthorized(
             "token_missing",
             "Token missing",
-            format!("Channel \"{asked}\" is not served without a token. Put yours into the channel URL (/t/<TOKEN>/{asked}) or send it in an Authorization header."),
+            format!("{subject} is not served without a token. Put yours into the channel URL (/t/<TOKEN>/{below}) or send it in an Authorization header."),
         ),
         DenyReason::TokenMissing { masked: true } => unauthorized(
             "token_missing",
             "Token masked",
-            format!("Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one, so channel \"{asked}\" is not served. Configure the token as a credential of this host instead of writing it into the channel URL, or update the client."),
+            format!("Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one, so {object} is not served. Configure the token as a credential of this host instead of writing it into the channel URL, or update the client."),
         ),
         DenyReason::TokenUnknown => unauthorized(
             "token_unknown",
@@ -281,13 +296,17 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
             StatusCode::FORBIDDEN,
             "channel_forbidden",
             "Channel forbidden",
-            format!("The {token} may not read channel \"{asked}\". Check the channel's name, or ask your administrator for access."),
+            format!("The {token} may not read {object}. Check the channel's name, or ask your administrator for access."),
         ),
         DenyReason::NotFound => verdict(
             StatusCode::NOT_FOUND,
             "not_found",
             "Not found",
-            format!("Channel \"{asked}\" has no such file."),
+            if asked.is_empty() {
+                "This address is no file of a channel.".to_owned()
+            } else {
+                format!("{subject} has no such file.")
+            },
         ),
     }
 }

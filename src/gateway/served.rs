@@ -51,6 +51,13 @@ impl Served {
         let (extent, length, content) = match fetched.answer {
             Answer::NotModified => (Extent::NotModified, None, Content::Empty),
             Answer::NotSatisfiable { total } => (Extent::NotSatisfiable(total), None, Content::Empty),
+            // An upstream may do ranges without conditions. Without a length only those are evaluated.
+            Answer::Part { .. }
+                if Conditions::of(headers).evaluate(&fetched.validators, None)
+                    == Precondition::NotModified =>
+            {
+                (Extent::NotModified, None, Content::Empty)
+            }
             Answer::Part { span, total } => (Extent::Part(span, total), total, Content::Whole(fetched.body)),
             Answer::Whole => {
                 // RFC 9110 section 14.2: a range has no meaning but for GET.

@@ -9,8 +9,12 @@
 //! | ask the upstream, with the client's conditions but never for a range | the upstream's own refusal |
 //! | 304, or a version that has passed: nothing to inspect | – |
 //! | wait for one of the places ([`Config::inspections_max`]) | [`InspectError::Busy`] after [`Config::wait`] |
+//! | a version that has passed while this one waited: nothing to inspect | – |
 //! | read, inspect and keep | [`InspectError::Fault`], [`InspectError::Spool`]; an upstream that dies is unavailable |
 //! | serve from the file | – |
+//!
+//! What came of it is counted in `channelgate_index_inspections_total`; a fault is logged at `warn`, because the upstream's operator can do
+//! something about it and the client cannot.
 //!
 //! The memory belongs to one configuration: after a reload everything is inspected again, because an upstream may be another one.
 //! It must never serve a byte of an index that was not inspected. Read [`super::inspect`] next.
@@ -26,8 +30,9 @@ use http_body_util::BodyExt as _;
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{IndexFault, IndexKind, Limits, inspect};
-use crate::conda::ChannelName;
+use super::{FaultKind, IndexFault, IndexKind, Limits, inspect};
+use crate::conda::{ChannelName, redact};
+use crate::metrics::{Inspection, Metrics};
 use crate::upstream::{Answer, Ask, FetchError, Fetched, Method, Unavailable, Upstreams};
 
 /// What inspections may cost.
@@ -123,28 +128,56 @@ impl Inspector {
         channel: &ChannelName,
         upstreams: &Upstreams,
         ask: &Ask<'_>,
+        metrics: &Metrics,
     ) -> Result<Fetched, InspectError> {
         let Some(kind) = IndexKind::of(ask.path.file_name()) else { return Ok(upstreams.fetch(ask).await?) };
         let conditions = ask.conditions.map(without_range);
         let ask = Ask { conditions: conditions.as_ref(), ..*ask };
         let fetched = upstreams.fetch(&ask).await?;
-        if fetched.answer != Answer::Whole || self.has_passed(channel, &ask, &fetched) {
+        if fetched.answer != Answer::Whole {
             return Ok(fetched);
+        }
+        let inspected = self.fetch_inspected(kind, channel, upstreams, &ask, fetched).await;
+        metrics.index_inspected(match &inspected {
+            Ok((inspection, _)) => *inspection,
+            Err(error) => Inspection::from(error),
+        });
+        if let Err(InspectError::Fault(fault)) = &inspected {
+            tracing::warn!(%channel, path = %redact::text(ask.path.decoded()), %fault, "an index was refused");
+        }
+        inspected.map(|(_, fetched)| fetched)
+    }
+
+    /// From the head of a whole answer to an answer that has passed.
+    async fn fetch_inspected(
+        &self,
+        kind: IndexKind,
+        channel: &ChannelName,
+        upstreams: &Upstreams,
+        ask: &Ask<'_>,
+        fetched: Fetched,
+    ) -> Result<(Inspection, Fetched), InspectError> {
+        if self.has_passed(channel, ask, &fetched) {
+            return Ok((Inspection::Remembered, fetched));
         }
         let place = tokio::time::timeout(self.config.wait, Arc::clone(&self.places).acquire_owned());
         let Ok(Ok(_place)) = place.await else { return Err(InspectError::Busy) };
+        // A new version is asked for by many at once: one inspection is enough for those who waited.
+        if self.has_passed(channel, ask, &fetched) {
+            return Ok((Inspection::Remembered, fetched));
+        }
         // A head says nothing about the bytes: whoever asks for one is told what GET would tell.
         let whole = if ask.method == Method::Head {
-            upstreams.fetch(&Ask { method: Method::Get, conditions: None, ..ask }).await?
+            upstreams.fetch(&Ask { method: Method::Get, conditions: None, ..*ask }).await?
         } else {
             fetched
         };
-        let version = version(channel, &ask, &whole);
+        let version = version(channel, ask, &whole);
         let inspected = self.inspect(kind, whole).await?;
         if let Some(version) = version {
             self.passed.insert(version, ());
         }
-        Ok(inspected)
+        Ok((Inspection::Passed, inspected))
     }
 
     fn has_passed(&self, channel: &ChannelName, ask: &Ask<'_>, fetched: &Fetched) -> bool {
@@ -183,6 +216,23 @@ impl Inspector {
         let directory = self.config.directory.clone();
         tracing::error!(directory = %directory.display(), error = %source, "an index could not be kept for its inspection");
         InspectError::Spool { directory, source }
+    }
+}
+
+impl From<&InspectError> for Inspection {
+    fn from(error: &InspectError) -> Self {
+        match error {
+            InspectError::Fault(fault) => match fault.kind() {
+                FaultKind::LeadsElsewhere => Self::LeadsElsewhere,
+                FaultKind::Malformed => Self::Malformed,
+                FaultKind::Truncated => Self::Truncated,
+                FaultKind::OverLimit => Self::OverLimit,
+                FaultKind::Read => Self::NotRead,
+            },
+            InspectError::Fetch(_) => Self::NotRead,
+            InspectError::Spool { .. } => Self::NotKept,
+            InspectError::Busy => Self::Busy,
+        }
     }
 }
 

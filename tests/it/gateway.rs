@@ -1,6 +1,13 @@
 //! The data plane through its front door: a request goes in, a response comes out.
 
+mod access_log;
 mod bodies;
+mod canary;
 mod carriers;
+mod hygiene;
+mod indexes;
+mod memory;
 mod paths;
+mod protocols;
 mod refusals;
+mod upstreams;

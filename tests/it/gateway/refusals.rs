@@ -2,7 +2,10 @@
 
 use channelgate::token::EndCause;
 
+use crate::support::client::Reply as Answer;
+use crate::support::faulty::{Faulty, Reply};
 use crate::support::gate::Gate;
+use crate::support::http2::Http2;
 
 const INDEX: &str = "noarch/repodata.json";
 
@@ -84,6 +87,14 @@ async fn every_refusal_has_its_status_code_and_story() {
             "no such file",
         ),
         ("no such file, public", "/open/noarch/x-1-0.conda".into(), "404 not_found", "no such file"),
+        ("no channel, no credential", "/main".into(), "401 token_missing", "This address is not served"),
+        (
+            "no channel",
+            format!("/t/{}/elsewhere", narrow.value),
+            "403 channel_forbidden",
+            "may not read this address",
+        ),
+        ("no file", format!("/t/{}/team/nested", narrow.value), "404 not_found", "\"team\" has no such file"),
         ("bad path", "/main/noarch/..".into(), "400 path_invalid", "begins with a dot"),
         ("notices, private, no credential", "/main/notices.json".into(), "404 not_found", "no such file"),
         ("notices, no such channel", "/none/notices.json".into(), "404 not_found", "no such file"),
@@ -120,48 +131,71 @@ async fn every_refusal_has_its_status_code_and_story() {
     }
 }
 
-/// Nobody learns from a refusal whether a channel exists.
+/// Nobody learns from a refusal whether a channel exists: not from its status, its headers or its words, over no protocol.
 #[tokio::test]
 async fn refusals_do_not_tell_whether_a_channel_exists() {
+    let upstream = Faulty::start(|_| Reply::new(200).body("{}")).await;
     let gate = Gate::builder()
         .fixtures()
-        .channel_with("secret/inner", "orgs = [\"acme\"]\nupstreams = [\"file:///tmp\"]")
+        .channel_with("secret/inner", &format!("orgs = [\"acme\"]\nupstreams = [\"{}\"]", upstream.url("")))
         .start()
         .await;
+    let http2 = Http2::open(gate.data()).await;
     let token = gate.scoped("narrow", "repos", Some(&["main"]), None).await.value;
     let pypi = gate.scoped("pypi", "pypi", None, None).await.value;
+    let revoked = gate.scoped("revoked", "repos", None, None).await;
+    gate.end(&revoked, EndCause::Revoked).await;
+    let header = format!("Bearer {token}");
     for tail in [
         INDEX,
+        "noarch/repodata_shards.msgpack.zst",
+        "noarch",
+        "noarch/a/b/c",
         "label/dev/noarch/x.conda",
+        "label/dev",
+        "label",
         "notices.json",
+        "label/dev/notices.json",
         "channeldata.json",
         "deeper/noarch/repodata.json",
         "icons/x.png",
         "deeper/notices.json",
+        "nothing",
     ] {
-        for prefix in
-            [String::new(), format!("/t/{token}"), format!("/t/{pypi}"), "/t/*****".into(), "/t/wrong".into()]
-        {
-            let mut answers = Vec::new();
-            for channel in ["secret/inner", "secrat/inner", "secret/innes"] {
-                let reply = gate.get(&format!("{prefix}/{channel}/{tail}")).await;
-                let id = reply.header("x-request-id").unwrap().to_owned();
-                let body = String::from_utf8(reply.body.clone())
-                    .unwrap()
-                    .replace(&id, "ID")
-                    .replace(channel, "CHANNEL");
-                let headers: Vec<_> = reply
-                    .headers
-                    .iter()
-                    .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"))
-                    .cloned()
-                    .collect();
-                answers.push((reply.status, headers, body));
+        for (prefix, headers) in [
+            (String::new(), vec![]),
+            (format!("/t/{token}"), vec![]),
+            (format!("/t/{pypi}"), vec![]),
+            (format!("/t/{}", revoked.value), vec![]),
+            ("/t/*****".into(), vec![]),
+            ("/t/wrong".into(), vec![]),
+            (String::new(), vec![("authorization", header.as_str())]),
+            (String::new(), vec![("x-api-key", token.as_str())]),
+            (String::new(), vec![("x-auth", pypi.as_str())]),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let mut answers = Vec::new();
+                for channel in ["secret/inner", "secrat/inner", "secret/innes"] {
+                    let target = format!("{prefix}/{channel}/{tail}");
+                    let http1 = gate.ask(method, &target, &headers).await;
+                    assert!(http1.status >= 401, "{method} {target}");
+                    let http2 = http2.ask(method, &target, &headers).await;
+                    answers.push([without_names(&http1, channel), without_names(&http2, channel)]);
+                }
+                assert_eq!(answers[0], answers[1], "{method} {prefix}/…/{tail}");
+                assert_eq!(answers[0], answers[2], "{method} {prefix}/…/{tail}");
             }
-            assert_eq!(answers[0], answers[1], "{prefix}/…/{tail}");
-            assert_eq!(answers[0], answers[2], "{prefix}/…/{tail}");
         }
     }
+    assert_eq!(upstream.connections(), 0, "nor from how long an upstream takes");
+}
+
+/// A response without what differs anyway: the moment, the request's id and the name that was asked for.
+fn without_names(reply: &Answer, channel: &str) -> (u16, Vec<(String, String)>, String) {
+    let id = reply.header("x-request-id").unwrap();
+    let body = String::from_utf8(reply.body.clone()).unwrap().replace(id, "ID").replace(channel, "CHANNEL");
+    let headers = reply.headers.iter().filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"));
+    (reply.status, headers.cloned().collect(), body)
 }
 
 /// A token's end counts on a connection that is already open.

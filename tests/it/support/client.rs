@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How long a test waits for an answer before it fails.
@@ -57,20 +57,29 @@ pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &[(&s
 }
 
 /// A keep-alive connection.
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
+    /// It ended, and not by a clean end of stream.
+    broke: bool,
 }
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection over what is already there.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new(), broke: false }
     }
 
     /// Sends a request and reads its response to the end.
     pub async fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> Reply {
         self.send(method, target, headers).await;
-        tokio::time::timeout(PATIENCE, self.read(method)).await.expect("no response in time")
+        self.answer(method).await
     }
 
     /// Sends a request's head.
@@ -83,11 +92,33 @@ impl Connection {
         self.stream.write_all(head.as_bytes()).await.unwrap();
     }
 
+    /// Sends these bytes, whatever they are.
+    pub async fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Reads the response to a request that was sent with `method`.
+    pub async fn answer(&mut self, method: &str) -> Reply {
+        tokio::time::timeout(PATIENCE, self.read(method)).await.expect("no response in time")
+    }
+
+    /// Everything that comes until the connection ends.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let reading = async { while self.more().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the connection did not end in time");
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Reads what has come, or `None` at the end of the connection.
     async fn more(&mut self) -> Option<usize> {
         let mut chunk = vec![0; 64 * 1024];
         match self.stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => None,
+            Ok(0) => None,
+            Err(_) => {
+                self.broke = true;
+                None
+            }
             Ok(count) => {
                 self.buffer.extend_from_slice(&chunk[..count]);
                 Some(count)
@@ -119,9 +150,12 @@ impl Connection {
             reply.complete = true;
         } else if reply.header("transfer-encoding") == Some("chunked") {
             reply.complete = self.read_chunks(&mut reply.body).await;
+        } else if reply.header("content-length").is_none() {
+            // To HTTP/1.0: the connection's end is the body's.
+            reply.body = self.rest().await;
+            reply.complete = !self.broke;
         } else {
-            let length: usize =
-                reply.header("content-length").expect("a body without framing").parse().unwrap();
+            let length: usize = reply.header("content-length").unwrap().parse().unwrap();
             while self.buffer.len() < length && self.more().await.is_some() {}
             reply.complete = self.buffer.len() >= length;
             reply.body = self.buffer.drain(..length.min(self.buffer.len())).collect();
