@@ -18,6 +18,7 @@
 pub mod admission;
 mod body;
 mod client_address;
+mod host;
 mod problem;
 mod receipt;
 mod refusal;
@@ -35,6 +36,7 @@ use http::{HeaderMap, Method, Response};
 use ipnet::IpNet;
 
 pub use self::body::Body;
+pub use self::host::HostError;
 pub use self::refusal::Refusal;
 pub use self::respond::{Verdict, verdict};
 pub use self::routes::Routes;
@@ -111,6 +113,9 @@ impl Gateway {
                 path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
             },
         );
+        if let Err(error) = host::check(request) {
+            return respond::refuse(&Refusal::Host(error), "", method, receipt);
+        }
         if *method != Method::GET && *method != Method::HEAD {
             return respond::refuse(&Refusal::Method, "", method, receipt);
         }
@@ -130,9 +135,10 @@ impl Gateway {
     /// Answers a request that there is no room for.
     pub fn overloaded(&self, request: &Parts, peer: SocketAddr) -> Response<Body> {
         let method = &request.method;
+        let trusted = &self.routing.load().config.trusted_proxies;
         let asking = Asking {
             request_id: self.request_ids.next(),
-            client: peer.ip(),
+            client: client_address::client_address(peer, &request.headers, trusted),
             method: shown_method(method),
             path: redact::raw_path(request.uri.path()),
         };
