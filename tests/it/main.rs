@@ -11,6 +11,7 @@
 // One binary: nothing here is reached from outside.
 #![allow(unreachable_pub)]
 
+mod admin;
 mod cli;
 mod gateway;
 mod layering;
