@@ -183,6 +183,14 @@ impl Process {
         }
     }
 
+    /// A figure of `/proc/<pid>/status`, in bytes: `VmRSS`, `VmHWM`, ….
+    pub fn memory_bytes(&self, figure: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+        let kibibytes = line.trim_start_matches(':').trim().strip_suffix(" kB").unwrap();
+        kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
