@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::support::client::{Connection, ask};
 use crate::support::faulty::{Faulty, Reply};
-use crate::support::process::Process;
+use crate::support::process::{Place, Process, channel};
 
 /// The lines with this field, once there is one.
 async fn lines(gate: &Process, field: &str, value: &str) -> Vec<Value> {
     let start = Instant::now();
     loop {
-        let said = String::from_utf8(gate.said()).unwrap();
+        let said = gate.words();
         let found: Vec<Value> = said
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -26,26 +26,27 @@ async fn lines(gate: &Process, field: &str, value: &str) -> Vec<Value> {
     }
 }
 
-async fn start() -> (Faulty, Process) {
+async fn start() -> (Faulty, Place, Process) {
     let upstream = Faulty::start(|seen| match seen.target.rsplit('/').next().unwrap_or_default() {
         "stalls.conda" => Reply::nothing().stall(),
         "short.conda" => Reply::new(200).body("half").wait(Duration::from_millis(30)).announce(8).close(),
         _ => Reply::new(200).header("ETag", "\"1\"").body("all of it"),
     })
     .await;
-    let gate = Process::start(&format!(
-        "log.format = \"json\"\nlisten.trusted_proxies = [\"127.0.0.1\"]\n\
-         [[channels]]\nname = \"main\"\nupstreams = [\"{0}\"]\n\
-         [[channels]]\nname = \"open\"\naccess = \"public\"\nupstreams = [\"{0}\"]\n",
-        upstream.url("")
+    let place = Place::empty();
+    place.configure(&format!(
+        "log.format = \"json\"\nlisten.trusted_proxies = [\"127.0.0.1\"]\n{}{}",
+        channel("main", "private", &upstream.url("")),
+        channel("open", "public", &upstream.url(""))
     ));
-    (upstream, gate)
+    let gate = place.serve();
+    (upstream, place, gate)
 }
 
 #[tokio::test]
 async fn every_request_has_one_line_that_tells_its_story() {
-    let (_upstream, gate) = start().await;
-    let token = gate.bootstrap_token();
+    let (_upstream, place, gate) = start().await;
+    let token = place.bootstrap_token();
     let authorization = format!("Bearer {token}");
     let bearer = [("authorization", authorization.as_str()), ("x-forwarded-for", "192.0.2.66, 203.0.113.5")];
     // Target, headers; path, status, code, outcome, carrier, channel, bytes, client.
@@ -99,7 +100,7 @@ async fn every_request_has_one_line_that_tells_its_story() {
             ["/open/noarch/x.conda", "405", "method_not_allowed", "bad_request", "", "", "", "127.0.0.1"],
         ),
     ] {
-        let reply = ask(gate.data(), method, &target, headers).await;
+        let reply = ask(gate.data, method, &target, headers).await;
         let id = reply.header("x-request-id").unwrap();
         let mut found = lines(&gate, "request_id", id).await;
         assert_eq!(found.len(), 1, "{target}");
@@ -134,8 +135,8 @@ async fn every_request_has_one_line_that_tells_its_story() {
 /// Who leaves before there is an answer was not served, and no status says so.
 #[tokio::test]
 async fn client_that_left_early_is_told_as_such() {
-    let (upstream, gate) = start().await;
-    let mut client = Connection::open(gate.data()).await;
+    let (upstream, _place, gate) = start().await;
+    let mut client = Connection::open(gate.data).await;
     client.send("GET", "/open/noarch/stalls.conda", &[]).await;
     let start = Instant::now();
     while upstream.seen().is_empty() {

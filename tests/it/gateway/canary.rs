@@ -4,6 +4,8 @@
 //! own with its log at the level `trace`, so that everything it says is heard, on whatever thread; only the outage of the store, which
 //! nobody can cause from outside, is played in the test's process.
 
+mod probes;
+
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -13,269 +15,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use channelgate::clock::Timestamp;
-use channelgate::store::{self, NewToken, Purpose, Store};
-use channelgate::token::{End, EndCause, Minted, TokenDigest};
+use channelgate::store::{self, Store};
 use tokio::task::JoinSet;
 use tracing_subscriber::fmt::MakeWriter;
 
+use self::probes::{Canary, IMPORTED, Probe, canaries, probes};
 use crate::support::client::{self, Connection};
 use crate::support::faulty::{Faulty, Reply, Seen};
 use crate::support::gate::Gate;
 use crate::support::http2::Http2;
-use crate::support::process::Process;
-
-/// A value to look for.
-#[derive(Clone)]
-struct Canary {
-    name: &'static str,
-    value: String,
-    /// What is looked for: so much of the value that it can be nothing else.
-    core: String,
-    /// True for what could be a token: it must be masked wherever it stands. What could be none is masked where a token belongs.
-    is_token: bool,
-}
-
-impl Canary {
-    fn new(name: &'static str, value: &str) -> Self {
-        Self { name, value: value.to_owned(), core: value[6..24].to_owned(), is_token: true }
-    }
-
-    fn malformed(name: &'static str, value: String) -> Self {
-        Self { is_token: false, ..Self::new(name, &value) }
-    }
-}
-
-/// An imported token has no prefix and no checksum.
-const IMPORTED: &str = "Imported0Canary1Of2Some3Other4Server5-6789";
-
-/// The canaries of a gate with this site token; those that it is to know are put into its store.
-async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
-    let revoked = Minted::random().unwrap();
-    let unknown = Minted::random().unwrap();
-    let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-    for (name, value) in [("imported", IMPORTED), ("revoked", revoked.expose())] {
-        let token = NewToken {
-            organization: "default".into(),
-            purpose: Purpose::Scoped { name: name.into() },
-            scopes: "repos".parse().unwrap(),
-            channels: None,
-            expires_at: None,
-        };
-        let digest = TokenDigest::of(value.as_bytes());
-        let issued = store.insert_token(&token, &digest, now, Duration::ZERO).await.unwrap();
-        if name == "revoked" {
-            let end = End { cause: EndCause::Revoked, at: now, reason: None };
-            store.end_token(issued.record.id, &end, now).await.unwrap();
-        }
-    }
-    let fresh = || Minted::random().unwrap().expose().to_owned();
-    let wrong_checksum = {
-        let mut value = fresh();
-        let last = value.pop().unwrap();
-        value.push(if last == '0' { '1' } else { '0' });
-        value
-    };
-    vec![
-        Canary::new("issued", site_token),
-        Canary::new("imported", IMPORTED),
-        Canary::new("revoked", revoked.expose()),
-        Canary::new("unknown", unknown.expose()),
-        Canary::new("wrong checksum", &wrong_checksum),
-        Canary::new("lower case", &fresh().to_lowercase()),
-        Canary::new("twice as long", &format!("{}{}", fresh(), fresh())),
-        Canary::malformed("cut short", fresh()[..30].to_owned()),
-        Canary::malformed("with a dot", format!("{}.x", fresh())),
-        Canary::malformed("with an underscore", format!("{}_x", fresh())),
-        Canary::malformed("longer than any", fresh().repeat(10)),
-    ]
-}
-
-/// One request, as it goes over the wire.
-struct Probe {
-    name: String,
-    method: String,
-    target: String,
-    headers: Vec<(String, String)>,
-}
-
-/// Everything that a canary is sent as.
-fn probes(canary: &Canary) -> Vec<Probe> {
-    let value = &canary.value;
-    let escaped = value.bytes().fold(String::new(), |mut escaped, byte| {
-        let _ = write!(escaped, "%{byte:02x}");
-        escaped
-    });
-    let mut probes = Vec::new();
-    let mut add = |method: &str, target: String, headers: &[(&str, String)]| {
-        let shown = target.replace(value.as_str(), "{}").replace(&escaped, "{escaped}");
-        let named: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
-        probes.push(Probe {
-            name: format!("{}: {method} {shown} {named:?}", canary.name),
-            method: method.to_owned(),
-            target,
-            headers: headers.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect(),
-        });
-    };
-    let long = "a".repeat(5_000);
-    // The token position, with every end that a request can come to.
-    for target in [
-        format!("/t/{value}/main/noarch/repodata.json"),
-        format!("/T/{value}/main/noarch/repodata.json"),
-        format!("/%74/{value}/main/noarch/x.conda"),
-        format!("/t/{escaped}/main/noarch/x.conda"),
-        format!("/main/t/{value}/noarch/x.conda"),
-        format!("/main/noarch/t/{value}/x.conda"),
-        format!("/team/t/{value}/nested/noarch/x.conda"),
-        format!("/t/{value}/open/noarch/x.conda"),
-        format!("/t/{value}/open/label/dev/noarch/x.conda"),
-        format!("/t/{value}/theirs/noarch/x.conda"),
-        format!("/t/{value}/none/noarch/x.conda"),
-        format!("/t/{value}/main/notices.json"),
-        format!("/t/{value}/main/missing/x"),
-        format!("/t/{value}"),
-        format!("/t/{value}/"),
-        format!("/t/{value}//main/noarch/x.conda"),
-        format!("/t/{value}/t/{value}/main/noarch/x.conda"),
-        format!("/t/other/t/{value}/main/noarch/x.conda"),
-        format!("/t/<{value}>/main/noarch/x.conda"),
-        format!("/t/{value}/main/../x.conda"),
-        format!("/t/{value}%2Fmain/noarch/x.conda"),
-        format!("/t/{value}%00/main/noarch/x.conda"),
-        format!("/t/{value}%0a/main/noarch/x.conda"),
-        format!("/t/{value}%zz/main/noarch/x.conda"),
-        format!("/t/{value}%ff/main/noarch/x.conda"),
-        format!("/t/%2e{value}/main/noarch/x.conda"),
-        format!("/t/{value}\\/main/noarch/x.conda"),
-        format!("/t/{value}\u{e4}/main/noarch/x.conda"),
-        format!("/t/{value}/main/noarch/{long}"),
-        format!("/t/{value}/down/noarch/x.conda"),
-        format!("/t/{value}/denied/noarch/x.conda"),
-        format!("/t/{value}/stalls/noarch/x.conda"),
-        format!("/t/{value}/short/noarch/x.conda"),
-        format!("/t/{value}/loops/noarch/x.conda"),
-        format!("/t/{value}/leads-away/noarch/repodata.json"),
-        format!("/t/{value}/garbage/noarch/repodata.json"),
-        format!("/t/{value}/refuses/noarch/x.conda"),
-        // What is no path.
-        format!("/main/noarch/x.conda?token={value}"),
-        format!("/t/{value}/main/noarch/x.conda?t={value}&{value}"),
-        format!("/open/noarch/x.conda#{value}"),
-        format!("/?{value}"),
-        format!("http://{value}/open/noarch/x.conda"),
-        format!("http://user:{value}@gate.test/open/noarch/x.conda"),
-        format!("http://{value}@gate.test/open/noarch/x.conda"),
-    ] {
-        add("GET", target.clone(), &[]);
-        add("HEAD", target.clone(), &[]);
-        add("POST", target, &[]);
-    }
-    add(value, "/open/noarch/x.conda".into(), &[]);
-    let index = || "/main/noarch/repodata.json".to_owned();
-    let basic = |text: String| format!("Basic {}", BASE64_STANDARD.encode(text));
-    for text in [
-        format!("token {value}"),
-        format!("Bearer {value}"),
-        format!("bearer  {value} "),
-        format!("Bearer {value} {value}"),
-        format!("Digest {value}"),
-        format!("{value} {value}"),
-        value.clone(),
-        basic(format!("user:{value}")),
-        basic(format!("{value}:")),
-        basic(format!("{value}:x-oauth-basic")),
-        basic(format!("{value}:{value}")),
-        basic(value.clone()),
-        format!("Basic {value}"),
-        format!("Basic !{}", BASE64_STANDARD.encode(value)),
-    ] {
-        for target in [index(), "/open/noarch/x.conda".into(), "/down/noarch/x.conda".into(), "/..".into()] {
-            add("GET", target, &[("Authorization", text.clone())]);
-        }
-    }
-    // Credentials where they belong, twice, and where they do not.
-    for name in ["X-API-Key", "X-Auth"] {
-        add("GET", index(), &[(name, value.clone())]);
-        add("GET", index(), &[(name, value.clone()), (name, value.clone())]);
-        add("HEAD", format!("/t/{value}/main/noarch/x.conda"), &[(name, value.clone())]);
-    }
-    for name in [
-        "Cookie",
-        "Referer",
-        "User-Agent",
-        "From",
-        "Origin",
-        "Via",
-        "Forwarded",
-        "X-Forwarded-For",
-        "X-Request-Id",
-        "X-Expected-Sha256",
-        "Proxy-Authorization",
-        "Accept",
-        "Accept-Encoding",
-        "Accept-Language",
-        "Cache-Control",
-        "Content-Type",
-        "Date",
-        "If-Match",
-        "If-Modified-Since",
-        "If-Unmodified-Since",
-        "Range",
-        "TE",
-        "Upgrade",
-        "Trailer",
-        "Max-Forwards",
-        "Traceparent",
-        "X-Anything",
-        "Host",
-        "Expect",
-        "Content-Length",
-        "Transfer-Encoding",
-    ] {
-        add("GET", "/open/noarch/x.conda".into(), &[(name, value.clone())]);
-        add(
-            "GET",
-            format!("/t/{value}/main/noarch/x.conda"),
-            &[(name, format!("https://x/t/{value}/main; a=\"{value}\""))],
-        );
-    }
-    add("GET", "/open/noarch/x.conda".into(), &[(value, "1".to_owned())]);
-    // These go upstream for what they say they are. Only their sender can know better.
-    for name in ["If-None-Match", "If-Range"] {
-        let headers = [(name, format!("\"{value}\"")), ("Range", "bytes=0-0".to_owned())];
-        add("GET", "/strays/noarch/x.conda".into(), &headers);
-    }
-    if canary.is_token {
-        // Places where no token belongs, but where people paste one.
-        for target in [
-            format!("/{value}"),
-            format!("/{value}/noarch/repodata.json"),
-            format!("/{value}/main/noarch/repodata.json"),
-            format!("/main/{value}/noarch/repodata.json"),
-            format!("/main/noarch/{value}.conda"),
-            format!("/strays/{value}"),
-            format!("/strays/{value}.json"),
-            format!("/strays/{value}/noarch/repodata.json"),
-            format!("/strays/label/{value}/noarch/x.conda"),
-            format!("/strays/label/{value}/noarch/repodata.json"),
-            format!("/strays/label/x-{value}/noarch/repodata.json"),
-            format!("/strays/noarch/{value}"),
-            format!("/strays/noarch/{value}.conda"),
-            format!("/strays/noarch/x-{value}-0.conda"),
-            format!("/strays/noarch/{value}/x.conda"),
-            format!("/strays/noarch/shards/{value}"),
-            format!("/strays/noarch/shards/{value}.msgpack.zst"),
-            format!("/strays/icons/{value}.png"),
-            format!("/strays/{escaped}.json"),
-            format!("/t/*****/{value}/noarch/x.conda"),
-            format!("/t/wrong/{value}/noarch/x.conda"),
-        ] {
-            add("GET", target.clone(), &[]);
-            add("HEAD", target, &[]);
-        }
-    }
-    probes
-}
+use crate::support::process::{Place, Process};
 
 /// Everything that came out of a gate.
 #[derive(Default)]
@@ -517,11 +266,11 @@ async fn page(admin: SocketAddr, path: &str) -> (String, String) {
 
 /// Waits until the log has come to what was answered last.
 async fn log_of(gate: &Process) -> String {
-    let last = client::ask(gate.data(), "GET", "/", &[]).await;
+    let last = client::ask(gate.data, "GET", "/", &[]).await;
     let id = last.header("x-request-id").unwrap().to_owned();
     let start = Instant::now();
     loop {
-        let log = String::from_utf8_lossy(&gate.said()).into_owned();
+        let log = gate.words();
         if log.contains(&id) {
             return log;
         }
@@ -532,26 +281,28 @@ async fn log_of(gate: &Process) -> String {
 
 async fn tokens_come_out_nowhere(format: &str, over_http2: bool) {
     let (upstream, strays) = (upstream().await, strays().await);
-    let gate = Process::start(&format!(
+    let place = Place::empty();
+    place.configure(&format!(
         "log = {{ level = \"trace\", format = \"{format}\" }}\n\
          upstream.first_byte_timeout = \"150ms\"\n\
          listen.trusted_proxies = [\"127.0.0.0/8\"]\n{}",
         channels(&upstream, &strays)
     ));
-    let url = format!("sqlite:{}/channelgate.db", gate.data_dir().display());
+    let gate = place.serve();
+    let url = format!("sqlite:{}", place.path("var/channelgate.db").display());
     let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
-    let canaries = canaries(&gate.bootstrap_token(), &store).await;
+    let canaries = canaries(&place.bootstrap_token(), &store).await;
     let mut replies = if over_http2 {
-        send_all_over_http2(gate.data(), &canaries).await
+        send_all_over_http2(gate.data, &canaries).await
     } else {
-        send_all(gate.data(), &canaries).await
+        send_all(gate.data, &canaries).await
     };
     let mut pages = Vec::new();
     for path in ["/healthz", "/readyz", "/metrics"] {
-        pages.push(page(gate.admin(), path).await);
+        pages.push(page(gate.admin, path).await);
     }
     for canary in &canaries {
-        pages.push(page(gate.admin(), &format!("/{}?{}", canary.value, canary.value)).await);
+        pages.push(page(gate.admin, &format!("/{}?{}", canary.value, canary.value)).await);
     }
     replies.push(("the connections".into(), format!("{} replies", replies.len())));
     let log = log_of(&gate).await;
@@ -571,7 +322,7 @@ async fn tokens_come_out_nowhere(format: &str, over_http2: bool) {
         assert!(log.contains(code), "no probe ended as {code}");
     }
     assert!(upstream.seen().len() > 50, "{}", upstream.seen().len());
-    let scene = Scene { log, pages, replies, upstream: upstream.seen(), data_dir: gate.data_dir() };
+    let scene = Scene { log, pages, replies, upstream: upstream.seen(), data_dir: place.path("var") };
     assert_nowhere(&scene, &canaries);
 }
 
@@ -589,26 +340,28 @@ async fn tokens_come_out_nowhere_and_the_log_is_for_machines() {
 #[tokio::test]
 async fn tokens_come_out_nowhere_of_a_gate_without_room() {
     let (upstream, strays) = (upstream().await, strays().await);
-    let gate = Process::start(&format!(
+    let place = Place::empty();
+    place.configure(&format!(
         "log.level = \"trace\"\nlimits.requests_max = 1\n{}",
         channels(&upstream, &strays)
     ));
-    let url = format!("sqlite:{}/channelgate.db", gate.data_dir().display());
+    let gate = place.serve();
+    let url = format!("sqlite:{}", place.path("var/channelgate.db").display());
     let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
-    let canaries = canaries(&gate.bootstrap_token(), &store).await;
-    let mut first = Connection::open(gate.data()).await;
+    let canaries = canaries(&place.bootstrap_token(), &store).await;
+    let mut first = Connection::open(gate.data).await;
     first.send("GET", "/stalls/noarch/x.conda", &[]).await;
     let start = Instant::now();
     while upstream.seen().is_empty() {
         assert!(start.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let replies = send_all(gate.data(), &canaries[..4]).await;
+    let replies = send_all(gate.data, &canaries[..4]).await;
     let overloaded = replies.iter().filter(|(_, reply)| reply.contains("\"overloaded\"")).count();
     assert!(overloaded > 300, "{overloaded}");
     let log = log_of(&gate).await;
     let scene =
-        Scene { log, replies, upstream: upstream.seen(), data_dir: gate.data_dir(), ..Scene::default() };
+        Scene { log, replies, upstream: upstream.seen(), data_dir: place.path("var"), ..Scene::default() };
     assert_nowhere(&scene, &canaries);
 }
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::http2::Http2;
-use crate::support::process::Process;
+use crate::support::process::{Place, Process, channel};
 
 const MIB: u64 = 1 << 20;
 const BODY_BYTES: u64 = 200 * MIB;
@@ -158,7 +158,7 @@ async fn slow_readers_cost_little(hose: &Hose, gate: &Process, mut readers: Vec<
     let before = hose.stalled().await;
     let ahead = before - taken.iter().sum::<u64>();
     assert!(ahead < READERS * AHEAD_MAX_BYTES, "{} MiB went ahead of {READERS} readers", ahead / MIB);
-    let grown = gate.memory("VmRSS").saturating_sub(at_rest);
+    let grown = gate.memory_bytes("VmRSS").saturating_sub(at_rest);
     assert!(grown < READERS * STREAM_COST_MAX_BYTES, "{} KiB for {READERS} streams that stand", grown >> 10);
 
     let abandoned = readers.split_off(FINISHERS);
@@ -171,44 +171,44 @@ async fn slow_readers_cost_little(hose: &Hose, gate: &Process, mut readers: Vec<
         assert!(start.elapsed() < PATIENCE, "the upstream is not told that nobody reads");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let peak = gate.memory("VmHWM").saturating_sub(at_rest);
+    let peak = gate.memory_bytes("VmHWM").saturating_sub(at_rest);
     assert!(peak < READERS * STREAM_COST_MAX_BYTES, "{} KiB at the peak", peak >> 10);
     assert!(hose.written() < before + (FINISHERS as u64) * BODY_BYTES, "what nobody reads is not fetched");
 }
 
-async fn start() -> (Hose, Process, u64) {
+async fn start() -> (Hose, Place, Process, u64) {
     let hose = Hose::start().await;
-    let gate = Process::start(&format!(
-        "log.level = \"warn\"\n[[channels]]\nname = \"main\"\naccess = \"public\"\nupstreams = [\"http://{}\"]\n",
-        hose.address
-    ));
+    let place = Place::empty();
+    let upstream = format!("http://{}", hose.address);
+    place.configure(&format!("log.level = \"warn\"\n{}", channel("main", "public", &upstream)));
+    let gate = place.serve();
     // Code, pools and the allocator's arenas are paid for by the first request.
-    Reader::http1(gate.data()).await.take(16 * MIB).await;
-    Reader::http2(&Http2::open(gate.data()).await).await.take(16 * MIB).await;
+    Reader::http1(gate.data).await.take(16 * MIB).await;
+    Reader::http2(&Http2::open(gate.data).await).await.take(16 * MIB).await;
     let start = Instant::now();
     while hose.flow.open.load(Ordering::Relaxed) > 0 {
         assert!(start.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     hose.flow.written_bytes.store(0, Ordering::Relaxed);
-    let at_rest = gate.memory("VmRSS");
-    (hose, gate, at_rest)
+    let at_rest = gate.memory_bytes("VmRSS");
+    (hose, place, gate, at_rest)
 }
 
 #[tokio::test]
 async fn slow_http1_readers_cost_little_and_slow_the_upstream() {
-    let (hose, gate, at_rest) = start().await;
+    let (hose, _place, gate, at_rest) = start().await;
     let mut readers = Vec::new();
     for _ in 0..READERS {
-        readers.push(Reader::http1(gate.data()).await);
+        readers.push(Reader::http1(gate.data).await);
     }
     slow_readers_cost_little(&hose, &gate, readers, at_rest).await;
 }
 
 #[tokio::test]
 async fn slow_http2_readers_cost_little_and_slow_the_upstream() {
-    let (hose, gate, at_rest) = start().await;
-    let client = Http2::open(gate.data()).await;
+    let (hose, _place, gate, at_rest) = start().await;
+    let client = Http2::open(gate.data).await;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         readers.push(Reader::http2(&client).await);
