@@ -63,14 +63,26 @@ impl Channels {
 
     /// The channel that a path leads to, and what the path names in it.
     pub fn locate<'t>(&'t self, target: &'t RequestTarget<'_>) -> Asked<'t> {
-        let found = target
-            .prefixes()
-            .filter(|(name, _)| name.len() <= self.longest_name_bytes)
-            .find_map(|(name, tail)| Some((self.by_name.get(name)?, Location::parse(tail))));
-        match found {
-            Some((channel, location)) => Asked { channel: Some(channel), location, target },
-            None => Asked { channel: None, location: Location::parse(target.tail_by_grammar()), target },
+        match self.prefixes_of(target).next() {
+            Some((channel, tail)) => {
+                Asked { channels: self, channel: Some(channel), location: Location::parse(tail), target }
+            }
+            None => Asked {
+                channels: self,
+                channel: None,
+                location: Location::parse(target.tail_by_grammar()),
+                target,
+            },
         }
+    }
+
+    /// The channels whose names are prefixes of a path, longest first, each with what follows its name.
+    pub(super) fn prefixes_of<'t>(
+        &'t self,
+        target: &'t RequestTarget<'_>,
+    ) -> impl Iterator<Item = (&'t Arc<Channel>, &'t str)> {
+        let prefixes = target.prefixes().filter(|(name, _)| name.len() <= self.longest_name_bytes);
+        prefixes.filter_map(|(name, tail)| Some((self.by_name.get(name)?, tail)))
     }
 
     /// The channels, in no order.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::channel::Channel;
+use super::channel::{Channel, Channels};
 use crate::clock::Timestamp;
-use crate::conda::{Location, RequestTarget};
+use crate::conda::{Location, RequestTarget, Resource};
 use crate::token::{EndCause, TokenRecord, TokenState};
 
 /// What is known of who asks.
@@ -21,21 +21,31 @@ pub enum Caller {
     Known(Arc<TokenRecord>),
 }
 
-/// What a request asks for.
+/// What a request asks for. [`Channels::locate`] makes it.
 #[derive(Clone, Copy)]
 pub struct Asked<'t> {
+    /// All channels that there are.
+    pub(super) channels: &'t Channels,
     /// The configured channel that the path leads to, if there is one.
     pub channel: Option<&'t Arc<Channel>>,
     /// What the path names in it.
     pub location: Location<'t>,
     /// The whole path.
-    pub target: &'t RequestTarget<'t>,
+    pub(super) target: &'t RequestTarget<'t>,
 }
 
-impl Asked<'_> {
-    /// True if the path by its form asks for a channel's `notices.json`, whichever channels there are.
-    fn is_for_notices(&self) -> bool {
-        Location::parse(self.target.tail_by_grammar()).is_notices()
+impl<'t> Asked<'t> {
+    /// What the path names by its form alone, whichever channels there are.
+    fn location_by_grammar(&self) -> Location<'t> {
+        Location::parse(self.target.tail_by_grammar())
+    }
+
+    /// True if the path by its form names a file of a platform or label of a channel below the one it leads to.
+    fn names_deeper_channel(&self) -> bool {
+        let by_grammar = self.location_by_grammar();
+        let is_deep = by_grammar.label.is_some()
+            || matches!(by_grammar.resource, Resource::SubdirFile(..) | Resource::Shard(..));
+        is_deep && by_grammar.file().is_some()
     }
 }
 
@@ -97,21 +107,24 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
         Caller::Anonymous { .. } => None,
         Caller::Known(token) => Some(serving(token, now)?),
     };
-    let channel = match (asked.channel, token, caller) {
-        (Some(channel), ..) if channel.is_public() => channel,
-        (channel, Some(token), _) => readable(channel, token)?,
-        // conda asks for notices without its token, and a plugin aborts on 401 there.
-        (_, None, _) if asked.is_for_notices() => return Err(DenyReason::NotFound),
-        (_, None, caller) => {
-            return Err(DenyReason::TokenMissing {
-                masked: matches!(caller, Caller::Anonymous { masked: true }),
-            });
+    let access = |channel| access(caller, token, asked, channel);
+    match (asked.channel, access(asked.channel)) {
+        (Some(channel), Ok(())) if asked.location.file().is_some() => Ok(Permit {
+            channel: Arc::clone(channel),
+            location: asked.location,
+            token: token.map(Arc::clone),
+        }),
+        // Below a channel that may be read, one that may not must look like one that does not exist: `open/secret/…` like `open/secrat/…`.
+        // Where the form of the path tells a channel from a file, both are refused as channels; where it does not, both are not found.
+        (_, Ok(())) if asked.names_deeper_channel() => access(None).and(Err(DenyReason::NotFound)),
+        (_, Ok(())) => Err(DenyReason::NotFound),
+        (Some(_), Err(refusal)) if !asked.names_deeper_channel() => {
+            let enclosing = asked.channels.prefixes_of(asked.target).nth(1).map(|(channel, _)| channel);
+            let is_within_reach = enclosing.is_some_and(|channel| access(Some(channel)).is_ok());
+            Err(if is_within_reach { DenyReason::NotFound } else { refusal })
         }
-    };
-    if asked.location.file().is_none() {
-        return Err(DenyReason::NotFound);
+        (_, Err(refusal)) => Err(refusal),
     }
-    Ok(Permit { channel: Arc::clone(channel), location: asked.location, token: token.map(Arc::clone) })
 }
 
 fn serving(token: &Arc<TokenRecord>, now: Timestamp) -> Result<&Arc<TokenRecord>, DenyReason> {
@@ -122,16 +135,34 @@ fn serving(token: &Arc<TokenRecord>, now: Timestamp) -> Result<&Arc<TokenRecord>
     }
 }
 
-fn readable<'t>(
-    channel: Option<&'t Arc<Channel>>,
-    token: &Arc<TokenRecord>,
-) -> Result<&'t Arc<Channel>, DenyReason> {
+/// Whether `channel` may be read, whatever is asked for in it. A channel that does not exist may not.
+fn access(
+    caller: &Caller,
+    token: Option<&Arc<TokenRecord>>,
+    asked: &Asked<'_>,
+    channel: Option<&Arc<Channel>>,
+) -> Result<(), DenyReason> {
+    if channel.is_some_and(|channel| channel.is_public()) {
+        return Ok(());
+    }
+    let Some(token) = token else {
+        // conda asks for notices without its token, and a plugin aborts on 401 there.
+        if asked.location_by_grammar().is_notices() {
+            return Err(DenyReason::NotFound);
+        }
+        return Err(DenyReason::TokenMissing {
+            masked: matches!(caller, Caller::Anonymous { masked: true }),
+        });
+    };
     if !token.scopes.permit_conda_download() {
         return Err(DenyReason::ScopeMissing(Arc::clone(token)));
     }
-    channel
-        .filter(|channel| {
-            channel.admits(&token.organization) && !token.excludes_channel(channel.name.as_str())
-        })
-        .ok_or_else(|| DenyReason::ChannelForbidden(Arc::clone(token)))
+    match channel {
+        Some(channel)
+            if channel.admits(&token.organization) && !token.excludes_channel(channel.name.as_str()) =>
+        {
+            Ok(())
+        }
+        _ => Err(DenyReason::ChannelForbidden(Arc::clone(token))),
+    }
 }

@@ -55,11 +55,15 @@ impl<'r> Conditions<'r> {
 
     fn is_unmodified(&self, validators: &Validators) -> bool {
         if self.headers.contains_key(IF_NONE_MATCH) {
-            let Some(etag) = &validators.etag else { return false };
-            return self.headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-                entity_tags(value.as_bytes())
-                    .any(|candidate| candidate == b"*" || etag.matches_weakly(candidate))
-            });
+            let matches = |candidate: &[u8]| {
+                candidate == b"*"
+                    || validators.etag.as_ref().is_some_and(|etag| etag.matches_weakly(candidate))
+            };
+            return self
+                .headers
+                .get_all(IF_NONE_MATCH)
+                .iter()
+                .any(|value| entity_tags(value.as_bytes()).any(matches));
         }
         let since = self.headers.get(IF_MODIFIED_SINCE).and_then(parse_http_date);
         match (since, validators.last_modified) {
