@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use http::HeaderMap;
 use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use http::header::{AGE, CACHE_CONTROL};
 
 /// The response directives that matter to a gate (RFC 9111 section 5.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
-    /// `max-age`, in seconds.
+    /// What is left of `max-age` after the `Age` that the response has already (RFC 9111 section 4.2.3), in seconds: clients count from
+    /// now.
     pub max_age_seconds: Option<u64>,
     /// `no-store`.
     pub no_store: bool,
@@ -20,7 +21,7 @@ pub struct CacheControl {
 }
 
 impl CacheControl {
-    /// Reads all `Cache-Control` fields; unknown directives are ignored.
+    /// Reads all `Cache-Control` fields and `Age`; unknown directives are ignored.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut directives = Self::default();
         let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -34,6 +35,8 @@ impl CacheControl {
                 _ => {}
             }
         }
+        let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0u64);
+        directives.max_age_seconds = directives.max_age_seconds.map(|seconds| seconds.saturating_sub(age));
         directives
     }
 

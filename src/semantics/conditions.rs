@@ -72,8 +72,9 @@ impl<'r> Conditions<'r> {
         }
     }
 
-    /// RFC 9110 section 13.1.5: a range counts only if the body is still the one that the client has a part of.
-    fn if_range_holds(&self, validators: &Validators) -> bool {
+    /// True unless `If-Range` names another version (RFC 9110 section 13.1.5): a range counts only if the body is still the one that the
+    /// client has a part of.
+    pub fn if_range_holds(&self, validators: &Validators) -> bool {
         let Some(value) = self.headers.get(IF_RANGE) else { return true };
         if value.as_bytes().ends_with(b"\"") {
             return validators.etag.as_ref().is_some_and(|etag| etag.matches_strongly(value.as_bytes()));

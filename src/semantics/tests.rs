@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{AGE, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
@@ -87,6 +87,7 @@ fn preconditions_follow_the_order_of_rfc9110() {
         ("etag matches", vec![(IF_NONE_MATCH, "\"v1\"")], Precondition::NotModified),
         ("weak form matches", vec![(IF_NONE_MATCH, "W/\"v1\"")], Precondition::NotModified),
         ("in a list", vec![(IF_NONE_MATCH, "\"a,b\", \"v1\"")], Precondition::NotModified),
+        ("star in a list", vec![(IF_NONE_MATCH, "\"x\", *")], Precondition::NotModified),
         ("star", vec![(IF_NONE_MATCH, "*")], Precondition::NotModified),
         ("other etag", vec![(IF_NONE_MATCH, "\"v2\"")], Precondition::Whole),
         (
@@ -138,6 +139,14 @@ fn cache_control_is_read_and_told() {
         let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
         let value = parsed.for_client(private);
         assert_eq!(value.as_ref().map(|value| value.to_str().unwrap()), told, "{given}");
+    }
+}
+
+#[test]
+fn age_is_taken_off_the_freshness() {
+    for (age, left) in [("10", 50), ("60", 0), ("90", 0), ("x", 60)] {
+        let headers = headers(&[(CACHE_CONTROL, "max-age=60"), (AGE, age)]);
+        assert_eq!(CacheControl::of(&headers).max_age_seconds, Some(left), "{age}");
     }
 }
 

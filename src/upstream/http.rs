@@ -25,6 +25,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::Empty;
@@ -38,6 +39,7 @@ use super::body::Source;
 use super::config::{self, Findings, UpstreamConfig};
 use super::error::{FetchError, Invalid, RedirectFault, Unavailable};
 use super::{Ask, Failure, Head, Method};
+use crate::semantics::Conditions;
 
 use connect::{ConnectError, Connector, Proven, Reach};
 use credential::Credential;
@@ -132,8 +134,14 @@ impl Http {
 
     /// Asks, and judges the answer's head.
     pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<(Head, Source), Failure> {
-        let (headers, asked) = request::headers(ask);
+        let (mut headers, asked) = request::headers(ask);
         let (mut response, hop) = self.follow(ask, ask.method, &headers).await?;
+        if response.status() == StatusCode::PARTIAL_CONTENT && !fits_if_range(ask, response.headers()) {
+            // It knows ranges but not If-Range: the client would put two versions together. The whole is the answer then.
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+            (response, _) = self.follow(ask, ask.method, &headers).await?;
+        }
         if ask.method == Method::Head && refuses_head(response.status(), &hop) {
             (response, _) = self.follow(ask, Method::Get, &headers).await?;
         }
@@ -209,6 +217,12 @@ impl Http {
             }
         }
     }
+}
+
+/// False if a part is not of the version that the client has the other part of.
+fn fits_if_range(ask: &Ask<'_>, headers: &HeaderMap) -> bool {
+    let validators = response::validators(headers);
+    ask.conditions.is_none_or(|conditions| Conditions::of(conditions).if_range_holds(&validators))
 }
 
 fn allowed_hosts(config: &UpstreamConfig, findings: &mut Findings) -> AllowedHosts {

@@ -127,7 +127,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), FetchError> {
     }
 }
 
-fn validators(headers: &HeaderMap) -> Validators {
+pub(super) fn validators(headers: &HeaderMap) -> Validators {
     Validators {
         etag: headers.get(ETAG).and_then(EntityTag::parse),
         last_modified: headers.get(LAST_MODIFIED).and_then(parse_http_date),

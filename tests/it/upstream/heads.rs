@@ -350,3 +350,26 @@ async fn informational_responses_are_skipped() {
     let server = always(Reply::nothing().body(early)).await;
     assert_eq!(Subject::of(&server).download().await.unwrap(), b"ok");
 }
+
+/// A client that got the second half of another version would keep a file that never was.
+#[tokio::test]
+async fn part_of_another_version_is_asked_for_again_as_a_whole() {
+    let server = Faulty::start(|seen| match seen.header("Range") {
+        Some(_) => {
+            let part = Reply::new(206).header("ETag", "\"new\"").header("Content-Range", "bytes 2-3/4");
+            part.body("WW")
+        }
+        None => Reply::new(200).header("ETag", "\"new\"").body("NEWW"),
+    })
+    .await;
+    let range = ("Range", "bytes=2-");
+    for (name, if_range, answer, bytes) in [
+        ("same version", "\"new\"", Answer::Part { span: Span { start: 2, end: 4 }, total: Some(4) }, "WW"),
+        ("another version", "\"old\"", Answer::Whole, "NEWW"),
+    ] {
+        let client = [range, ("If-Range", if_range)];
+        let fetched = Subject::of(&server).ask(Method::Get, FILE, &client).await.ok().unwrap();
+        assert_eq!(fetched.answer, answer, "{name}");
+        assert_eq!(read(fetched).await.unwrap(), bytes.as_bytes(), "{name}");
+    }
+}
