@@ -48,7 +48,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // A hung mount keeps a thread for each call that waits for it, up to `upstream.requests_max` for each directory; the store, name
+        // resolution and inspections must still find theirs. Threads come into being when needed and end when idle.
+        .max_blocking_threads(4_096)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tell(format_args!("channelgate: the asynchronous runtime cannot be started: {error}"));

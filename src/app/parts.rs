@@ -66,6 +66,7 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
     let inspection = index::Config {
         limits,
         inspections_max: config.index.inspections_max,
+        spool_bytes_max: config.index.spool_max,
         wait: config.index.wait_timeout,
         ..index::Config::new(config.cache.directory.clone())
     };

@@ -220,6 +220,9 @@ pub struct Index {
     /// How long a request waits for its inspection to begin. 30 s.
     #[serde(with = "value::duration")]
     pub wait_timeout: Duration,
+    /// Bytes of disk for indexes that are inspected, kept and served. 8 GiB.
+    #[serde(with = "value::size")]
+    pub spool_max: u64,
 }
 
 /// One of `[[channels]]`.
@@ -423,6 +426,7 @@ impl Default for Index {
             decompressed_bytes_max: 4 << 30,
             inspections_max: 4,
             wait_timeout: Duration::from_secs(30),
+            spool_max: 8 << 30,
         }
     }
 }

@@ -1,20 +1,17 @@
 //! Inspects an index before its first byte is served.
 //!
 //! A fault may stand in the last record, and a response's status cannot be taken back, so the index is read to its end first: the bytes
-//! go from the upstream through the inspection into a file without a name ([`tempfile`]), and from there to the client. What has passed
-//! is remembered by its strong entity tag and length, so that the next client gets the same bytes straight from the upstream.
+//! go from the upstream through the inspection into a file without a name ([`tempfile`]), and from there to the client. The file of the
+//! latest version that has passed is kept, and served again for as long as the upstream says by 304 that it is current: not the version's
+//! name is trusted, which an upstream may give twice, but the bytes that were read.
 //!
 //! | step | on failure |
 //! | --- | --- |
-//! | ask the upstream, with the client's conditions but never for a range | the upstream's own refusal |
-//! | 304, or a version that has passed: nothing to inspect | – |
+//! | a kept version with a strong tag: ask whether it is current; else ask with the client's conditions, never for a range | the upstream's own refusal |
+//! | it is (304): serve the file | – |
 //! | wait for one of the places ([`Config::inspections_max`]) | [`InspectError::Busy`] after [`Config::wait`] |
-//! | a version that has passed while this one waited: nothing to inspect | – |
-//! | read, inspect and keep | [`InspectError::Fault`], [`InspectError::Spool`]; an upstream that dies is unavailable |
+//! | read, inspect and keep, within [`Config::spool_bytes_max`] | [`InspectError::Fault`], [`InspectError::Spool`], [`InspectError::Busy`]; an upstream that dies is unavailable |
 //! | serve from the file | – |
-//!
-//! What came of it is counted in `channelgate_index_inspections_total`; a fault is logged at `warn`, because the upstream's operator can do
-//! something about it and the client cannot.
 //!
 //! The memory belongs to one configuration: after a reload everything is inspected again, because an upstream may be another one.
 //! It must never serve a byte of an index that was not inspected. Read [`super::inspect`] next.
@@ -26,13 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use http::HeaderMap;
+use http::header::IF_NONE_MATCH;
 use http_body_util::BodyExt as _;
 use moka::sync::Cache;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{FaultKind, IndexFault, IndexKind, Limits, inspect};
 use crate::conda::{ChannelName, redact};
 use crate::metrics::{Inspection, Metrics};
+use crate::semantics::{CacheControl, EntityTag, Validators};
 use crate::upstream::{Answer, Ask, FetchError, Fetched, Method, Unavailable, Upstreams};
 
 /// What inspections may cost.
@@ -46,8 +46,9 @@ pub struct Config {
     pub inspections_max: usize,
     /// How long a request waits for its turn. Default 30 s, half of what clients wait for a first byte.
     pub wait: Duration,
-    /// How many versions that have passed are remembered. Default 10,000.
-    pub remembered_max: u64,
+    /// Disk space for all of them: what is inspected, what is kept and what is being served. Half of it at most is for what is kept.
+    /// Default 8 GiB.
+    pub spool_bytes_max: u64,
 }
 
 impl Config {
@@ -58,7 +59,7 @@ impl Config {
             limits: Limits::default(),
             inspections_max: 4,
             wait: Duration::from_secs(30),
-            remembered_max: 10_000,
+            spool_bytes_max: 8 << 30,
         }
     }
 }
@@ -80,27 +81,65 @@ pub enum InspectError {
         /// What the system said.
         source: io::Error,
     },
-    /// Too many inspections were under way.
-    #[error("too many indexes were being inspected")]
+    /// Too many inspections were under way, or too much of what passed is still being served.
+    #[error("too many indexes are being inspected or served")]
     Busy,
 }
 
 /// The inspection of one gate's indexes.
 pub struct Inspector {
     config: Config,
-    passed: Cache<Version, ()>,
+    kept: Cache<Place, Arc<Kept>>,
     places: Arc<Semaphore>,
+    /// In units of [`UNIT_BYTES`].
+    space: Arc<Semaphore>,
 }
 
-/// One version of one file of one upstream.
+/// A file of a channel.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Version {
+struct Place {
     channel: ChannelName,
-    upstream: usize,
     path: String,
-    etag: Vec<u8>,
-    length: Option<u64>,
 }
+
+/// The latest version of a file that has passed.
+struct Kept {
+    file: Arc<File>,
+    length: u64,
+    validators: Validators,
+    cache_control: CacheControl,
+    space: Arc<OwnedSemaphorePermit>,
+}
+
+impl Kept {
+    /// Its tag, if it is one that no other version should have.
+    fn strong_tag(&self) -> Option<&EntityTag> {
+        self.validators.etag.as_ref().filter(|etag| etag.is_strong())
+    }
+
+    /// True if `fetched` says that it is of the same version.
+    fn is_of(&self, fetched: &Fetched) -> bool {
+        self.strong_tag().is_some()
+            && self.validators.etag == fetched.validators.etag
+            && fetched.length.is_none_or(|length| length == self.length)
+    }
+
+    /// The file in the place of what was fetched.
+    fn instead_of(&self, fetched: Fetched) -> Fetched {
+        let is_silent = fetched.cache_control == CacheControl::default();
+        Fetched {
+            answer: Answer::Whole,
+            validators: self.validators.clone(),
+            length: Some(self.length),
+            cache_control: if is_silent { self.cache_control } else { fetched.cache_control },
+            upstream: fetched.upstream,
+            body: fetched.body.again_from(Arc::clone(&self.file), self.length, Arc::clone(&self.space)),
+        }
+    }
+}
+
+/// The grain of [`Config::spool_bytes_max`].
+const UNIT_BYTES: u64 = 64 << 10;
 
 /// How many chunks may wait between the network and the inspection.
 const CHUNKS_AHEAD: usize = 4;
@@ -108,9 +147,16 @@ const CHUNKS_AHEAD: usize = 4;
 impl Inspector {
     /// An inspector that has seen nothing yet.
     pub fn new(config: Config) -> Self {
-        let passed = Cache::new(config.remembered_max);
+        let units = config.spool_bytes_max / UNIT_BYTES;
+        let kept = Cache::builder()
+            .max_capacity(units / 2)
+            .weigher(|_, kept: &Arc<Kept>| {
+                u32::try_from(kept.length.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+            })
+            .build();
         let places = Arc::new(Semaphore::new(config.inspections_max));
-        Self { config, passed, places }
+        let space = Semaphore::new(usize::try_from(units).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
+        Self { config, kept, places, space: Arc::new(space) }
     }
 
     /// True for files that are served only after an inspection.
@@ -131,13 +177,29 @@ impl Inspector {
         metrics: &Metrics,
     ) -> Result<Fetched, InspectError> {
         let Some(kind) = IndexKind::of(ask.path.file_name()) else { return Ok(upstreams.fetch(ask).await?) };
-        let conditions = ask.conditions.map(without_range);
+        let place = Place { channel: channel.clone(), path: ask.path.decoded().to_owned() };
+        let kept = self.kept.get(&place);
+        let conditions = match kept.as_ref().and_then(|kept| kept.strong_tag()) {
+            Some(etag) => Some(HeaderMap::from_iter([(IF_NONE_MATCH, etag.as_header().clone())])),
+            None => ask.conditions.map(without_range),
+        };
         let ask = Ask { conditions: conditions.as_ref(), ..*ask };
         let fetched = upstreams.fetch(&ask).await?;
+        let is_current = |kept: &Arc<Kept>| match fetched.answer {
+            // Without a strong tag the question was the client's, and so is the answer.
+            Answer::NotModified => kept.strong_tag().is_some(),
+            // Some servers look at conditions only for GET.
+            Answer::Whole => ask.method == Method::Head && kept.is_of(&fetched),
+            _ => false,
+        };
+        if let Some(kept) = kept.filter(is_current) {
+            metrics.index_inspected(Inspection::Remembered);
+            return Ok(kept.instead_of(fetched));
+        }
         if fetched.answer != Answer::Whole {
             return Ok(fetched);
         }
-        let inspected = self.fetch_inspected(kind, channel, upstreams, &ask, fetched).await;
+        let inspected = self.fetch_inspected(kind, place, upstreams, &ask, fetched).await;
         metrics.index_inspected(match &inspected {
             Ok((inspection, _)) => *inspection,
             Err(error) => Inspection::from(error),
@@ -152,19 +214,19 @@ impl Inspector {
     async fn fetch_inspected(
         &self,
         kind: IndexKind,
-        channel: &ChannelName,
+        place: Place,
         upstreams: &Upstreams,
         ask: &Ask<'_>,
         fetched: Fetched,
     ) -> Result<(Inspection, Fetched), InspectError> {
-        if self.has_passed(channel, ask, &fetched) {
-            return Ok((Inspection::Remembered, fetched));
-        }
-        let place = tokio::time::timeout(self.config.wait, Arc::clone(&self.places).acquire_owned());
-        let Ok(Ok(_place)) = place.await else { return Err(InspectError::Busy) };
+        let before = self.kept.get(&place);
+        let turn = tokio::time::timeout(self.config.wait, Arc::clone(&self.places).acquire_owned());
+        let Ok(Ok(_turn)) = turn.await else { return Err(InspectError::Busy) };
         // A new version is asked for by many at once: one inspection is enough for those who waited.
-        if self.has_passed(channel, ask, &fetched) {
-            return Ok((Inspection::Remembered, fetched));
+        // What was kept before was not current: the upstream would have said so.
+        let is_new = |kept: &Arc<Kept>| !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, kept));
+        if let Some(kept) = self.kept.get(&place).filter(|kept| is_new(kept) && kept.is_of(&fetched)) {
+            return Ok((Inspection::Remembered, kept.instead_of(fetched)));
         }
         // A head says nothing about the bytes: whoever asks for one is told what GET would tell.
         let whole = if ask.method == Method::Head {
@@ -172,25 +234,22 @@ impl Inspector {
         } else {
             fetched
         };
-        let version = version(channel, ask, &whole);
-        let inspected = self.inspect(kind, whole).await?;
-        if let Some(version) = version {
-            self.passed.insert(version, ());
+        let (kept, rest) = self.inspect(kind, whole).await?;
+        let inspected = kept.instead_of(rest);
+        if kept.strong_tag().is_some() {
+            self.kept.insert(place, kept);
         }
         Ok((Inspection::Passed, inspected))
     }
 
-    fn has_passed(&self, channel: &ChannelName, ask: &Ask<'_>, fetched: &Fetched) -> bool {
-        version(channel, ask, fetched).is_some_and(|version| self.passed.contains_key(&version))
-    }
-
-    /// Reads the body to its end, through the inspection and into a file, and puts the file in its place.
-    async fn inspect(&self, kind: IndexKind, fetched: Fetched) -> Result<Fetched, InspectError> {
-        let Fetched { mut body, length: announced, .. } = fetched;
+    /// Reads the body to its end, through the inspection and into a file.
+    async fn inspect(&self, kind: IndexKind, fetched: Fetched) -> Result<(Arc<Kept>, Fetched), InspectError> {
+        let Fetched { mut body, .. } = fetched;
         let (chunks, queue) = mpsc::channel(CHUNKS_AHEAD);
         let directory = self.config.directory.clone();
         let limits = self.config.limits;
-        let reading = tokio::task::spawn_blocking(move || read(kind, queue, directory, &limits));
+        let room = Room { space: Arc::clone(&self.space), kept: self.kept.clone(), taken: None };
+        let reading = tokio::task::spawn_blocking(move || read(kind, queue, directory, &limits, room));
         let mut broken = false;
         while let Some(frame) = body.frame().await {
             let chunk = frame.map(|frame| frame.into_data().unwrap_or_default()).map_err(|_| ());
@@ -202,14 +261,21 @@ impl Inspector {
         }
         drop(chunks);
         let read = reading.await.map_err(|error| self.spool_error(io::Error::other(error)))?;
-        let (file, length) = match read {
+        let (file, length, space) = match read {
             _ if broken => return Err(FetchError::Unavailable(Unavailable::Closed).into()),
             Ok(kept) => kept,
             Err(ReadError::Fault(fault)) => return Err(InspectError::Fault(fault)),
             Err(ReadError::Spool(source)) => return Err(self.spool_error(source)),
+            Err(ReadError::NoRoom) => return Err(InspectError::Busy),
         };
-        debug_assert!(announced.is_none_or(|announced| announced == length));
-        Ok(Fetched { body: body.again_from(file, length), length: Some(length), ..fetched })
+        let kept = Kept {
+            file: Arc::new(file),
+            length,
+            validators: fetched.validators.clone(),
+            cache_control: fetched.cache_control,
+            space: Arc::new(space),
+        };
+        Ok((Arc::new(kept), Fetched { body, ..fetched }))
     }
 
     fn spool_error(&self, source: io::Error) -> InspectError {
@@ -236,19 +302,7 @@ impl From<&InspectError> for Inspection {
     }
 }
 
-/// The version that an answer is, if it has a name that no other version has.
-fn version(channel: &ChannelName, ask: &Ask<'_>, fetched: &Fetched) -> Option<Version> {
-    let etag = fetched.validators.etag.as_ref().filter(|etag| etag.is_strong())?;
-    Some(Version {
-        channel: channel.clone(),
-        upstream: fetched.upstream,
-        path: ask.path.decoded().to_owned(),
-        etag: etag.as_header().as_bytes().to_vec(),
-        length: fetched.length,
-    })
-}
-
-fn without_range(conditions: &http::HeaderMap) -> http::HeaderMap {
+fn without_range(conditions: &HeaderMap) -> HeaderMap {
     let mut conditions = conditions.clone();
     conditions.remove(http::header::RANGE);
     conditions.remove(http::header::IF_RANGE);
@@ -258,6 +312,37 @@ fn without_range(conditions: &http::HeaderMap) -> http::HeaderMap {
 enum ReadError {
     Fault(IndexFault),
     Spool(io::Error),
+    NoRoom,
+}
+
+/// The disk space of one file, taken as it grows.
+struct Room {
+    space: Arc<Semaphore>,
+    kept: Cache<Place, Arc<Kept>>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Makes sure that there is room for `length` bytes in all. What is kept only in case it is asked for again gives way.
+    fn reserve(&mut self, length: u64) -> bool {
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let units = usize::try_from(length.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
+        let Ok(missing) = u32::try_from(units.saturating_sub(taken)) else { return false };
+        if missing == 0 {
+            return true;
+        }
+        let more = Arc::clone(&self.space).try_acquire_many_owned(missing).or_else(|_| {
+            self.kept.invalidate_all();
+            self.kept.run_pending_tasks();
+            Arc::clone(&self.space).try_acquire_many_owned(missing)
+        });
+        match (more, &mut self.taken) {
+            (Ok(more), Some(taken)) => taken.merge(more),
+            (Ok(more), none) => *none = Some(more),
+            (Err(_), _) => return false,
+        }
+        true
+    }
 }
 
 /// The blocking half: inspects what comes through the queue while keeping it.
@@ -266,29 +351,35 @@ fn read(
     queue: mpsc::Receiver<Result<Bytes, ()>>,
     directory: PathBuf,
     limits: &Limits,
-) -> Result<(File, u64), ReadError> {
+    room: Room,
+) -> Result<(File, u64, OwnedSemaphorePermit), ReadError> {
     let file = std::fs::create_dir_all(&directory)
         .and_then(|()| tempfile::tempfile_in(&directory))
         .map_err(ReadError::Spool)?;
-    let mut keeper = Keeper { queue, file, chunk: Bytes::new(), length: 0, failure: None };
+    let mut keeper = Keeper { queue, file, room, chunk: Bytes::new(), length: 0, failure: None };
+    if !keeper.room.reserve(1) {
+        return Err(ReadError::NoRoom);
+    }
     let verdict = inspect(kind, &mut keeper, limits);
     if let Some(failure) = keeper.failure.take() {
-        return Err(ReadError::Spool(failure));
+        return Err(failure);
     }
     verdict.map_err(ReadError::Fault)?;
     // An inspection reads to the end; this is for a parser that one day would not.
     io::copy(&mut keeper, &mut io::sink()).map_err(ReadError::Spool)?;
     keeper.file.rewind().map_err(ReadError::Spool)?;
-    Ok((keeper.file, keeper.length))
+    let space = keeper.room.taken.ok_or(ReadError::NoRoom)?;
+    Ok((keeper.file, keeper.length, space))
 }
 
 /// Hands on what comes through the queue and keeps a copy.
 struct Keeper {
     queue: mpsc::Receiver<Result<Bytes, ()>>,
     file: File,
+    room: Room,
     chunk: Bytes,
     length: u64,
-    failure: Option<io::Error>,
+    failure: Option<ReadError>,
 }
 
 impl Read for Keeper {
@@ -298,12 +389,16 @@ impl Read for Keeper {
                 None => return Ok(0),
                 Some(Err(())) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Some(Ok(chunk)) => {
+                    self.length += chunk.len() as u64;
+                    if !self.room.reserve(self.length) {
+                        self.failure = Some(ReadError::NoRoom);
+                        return Err(io::ErrorKind::StorageFull.into());
+                    }
                     if let Err(error) = self.file.write_all(&chunk) {
                         let kind = error.kind();
-                        self.failure = Some(error);
+                        self.failure = Some(ReadError::Spool(error));
                         return Err(kind.into());
                     }
-                    self.length += chunk.len() as u64;
                     self.chunk = chunk;
                 }
             }

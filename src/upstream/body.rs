@@ -81,14 +81,11 @@ impl Body {
         Self { source: Source::Nothing, remaining: Some(0), watch, tally, turn: None }
     }
 
-    /// The same bytes once more, from a copy that was made of them: a file of `length` bytes.
-    pub fn again_from(self, file: std::fs::File, length: u64) -> Self {
-        Self {
-            source: Source::File(FileReader::new(file, 0, None)),
-            remaining: Some(length),
-            turn: None,
-            ..self
-        }
+    /// The same bytes once more, from a copy that was made of them: a file of `length` bytes. `space` is what the copy takes of some
+    /// bound, given back when nobody needs it any more.
+    pub fn again_from(self, file: Arc<std::fs::File>, length: u64, space: Arc<OwnedSemaphorePermit>) -> Self {
+        let source = if length == 0 { Source::Nothing } else { Source::File(FileReader::new(file, 0, None)) };
+        Self { source, remaining: Some(length), watch: IdleWatch::new(COPY_IDLE), turn: Some(space), ..self }
     }
 
     /// How many bytes are still to come; `None` if the upstream did not say, so that only its framing tells the end.
@@ -175,6 +172,9 @@ fn poll_incoming(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<R
         }
     }
 }
+
+/// A local disk that gives nothing for this long is broken.
+const COPY_IDLE: Duration = Duration::from_secs(30);
 
 /// Measures how long bytes are waited for. It runs only while somebody waits: a slow reader is not the upstream's fault.
 struct IdleWatch {

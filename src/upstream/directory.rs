@@ -85,7 +85,7 @@ impl Directory {
         };
         let source = match (span, ask.method) {
             (Some(span), Method::Get) if span.length() > 0 => {
-                Source::File(FileReader::new(file, span.start, Some(Arc::clone(turn))))
+                Source::File(FileReader::new(Arc::new(file), span.start, Some(Arc::clone(turn))))
             }
             _ => Source::Nothing,
         };

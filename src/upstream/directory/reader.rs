@@ -28,8 +28,8 @@ pub(in crate::upstream) struct FileReader {
 }
 
 impl FileReader {
-    pub(in crate::upstream) fn new(file: File, offset: u64, turn: Option<Turn>) -> Self {
-        Self { file: Arc::new(file), offset, reading: None, turn }
+    pub(in crate::upstream) fn new(file: Arc<File>, offset: u64, turn: Option<Turn>) -> Self {
+        Self { file, offset, reading: None, turn }
     }
 
     /// The next piece, of at most `remaining` bytes; `None` where the file ends.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -88,8 +89,10 @@ impl Shelf {
         Faulty::start(move |seen| {
             let held = shelf.lock().unwrap().get(&seen.target).cloned();
             let reply = held.unwrap_or_else(|| Reply::new(404));
-            let has = |name: &str| seen.header(name).is_some_and(|tags| tags.contains("\"v1\""));
-            if has("if-none-match") { Reply::new(304).header("ETag", "\"v1\"").unannounced() } else { reply }
+            match (reply.tag(), seen.header("if-none-match")) {
+                (Some(tag), Some(known)) if tag == known => Reply::new(304).header("ETag", tag).unannounced(),
+                _ => reply,
+            }
         })
         .await
     }
@@ -205,12 +208,49 @@ async fn clean_index_is_inspected_once_a_version() {
 
     put("\"v2\"", json!({ "depends": ["y"] }));
     assert_eq!((gate.get(&target).await.status, counted(&gate, "passed").await), (200, 2), "another version");
-    // The same tag on other bytes of another length is another version, whatever the upstream says.
-    put("\"v2\"", json!({ "url": "https://elsewhere.test/x.conda" }));
-    assert_eq!(gate.get(&target).await.verdict(), "502 upstream_invalid", "another version");
     put("\"v4\"", json!({ "url": "https://elsewhere.test/x.conda" }));
     assert_eq!(gate.get(&target).await.verdict(), "502 upstream_invalid", "another version");
-    assert_eq!(counted(&gate, "leads_elsewhere").await, 2);
+    assert_eq!(counted(&gate, "leads_elsewhere").await, 1);
+}
+
+/// Not a version's name is trusted, but the bytes that were read: an upstream may give one name twice.
+#[tokio::test]
+async fn other_bytes_under_the_same_tag_are_never_served_unread() {
+    let path = "/linux-64/repodata.json";
+    let clean = index(path, &json!({}), &json!({ "url": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }));
+    let evil = index(path, &json!({}), &json!({ "url": "https://elsewhere.test/x.cond" }));
+    assert_eq!(clean.len(), evil.len());
+    let is_evil = Arc::new(AtomicBool::new(false));
+    let turned = Arc::clone(&is_evil);
+    let body = move || if turned.load(Ordering::SeqCst) { evil.clone() } else { clean.clone() };
+    // It knows no conditions, as simple servers do not.
+    let upstream = Faulty::start(move |_| Reply::new(200).header("ETag", "\"v1\"").body(body())).await;
+    let gate = gate_of(&upstream, "").await;
+    let target = format!("/main{path}");
+    assert_eq!(gate.get(&target).await.status, 200);
+    is_evil.store(true, Ordering::SeqCst);
+    assert_eq!(gate.get(&target).await.verdict(), "502 upstream_invalid");
+}
+
+/// What is kept for later gives way to what is needed now, and nothing goes beyond the disk space that is allowed.
+#[tokio::test]
+async fn indexes_take_no_more_disk_than_they_may() {
+    let shelf = Shelf::default();
+    let upstream = shelf.serve().await;
+    let gate = gate_of(&upstream, "[index]\nspool_max = \"192 KiB\"").await;
+    let big = |bytes| index("x.json", &json!({}), &json!({ "summary": "x".repeat(bytes) }));
+    for (path, bytes) in [
+        ("/linux-64/repodata.json", 60_000),
+        ("/noarch/repodata.json", 100_000),
+        ("/osx-64/repodata.json", 400_000),
+    ] {
+        shelf.put(path, Reply::new(200).header("ETag", "\"v1\"").body(big(bytes)));
+    }
+    for _ in 0..3 {
+        assert_eq!(gate.get("/main/linux-64/repodata.json").await.status, 200);
+        assert_eq!(gate.get("/main/noarch/repodata.json").await.status, 200);
+        assert_eq!(gate.get("/main/osx-64/repodata.json").await.verdict(), "503 overloaded");
+    }
 }
 
 #[tokio::test]

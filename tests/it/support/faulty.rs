@@ -211,6 +211,11 @@ impl Reply {
         self
     }
 
+    /// The `ETag` it carries.
+    pub fn tag(&self) -> Option<&str> {
+        self.head.iter().flatten().find_map(|line| line.strip_prefix("ETag: "))
+    }
+
     /// Adds bytes to the body.
     pub fn body(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.steps.push(Step::Send(bytes.as_ref().to_vec()));
