@@ -67,6 +67,8 @@ pub struct Config {
     pub log: logging::Config,
     /// The channels, in the order of the file.
     pub channels: Vec<Channel>,
+    /// The notices that only reading the file, the environment and what they name could give rise to.
+    pub(crate) found: Vec<String>,
 }
 
 /// The plane for clients.
@@ -120,16 +122,18 @@ impl Config {
         Self::parse(&text, environment).map_err(fail)
     }
 
-    /// Reads the configuration in `text`, checking also that the files it names are there.
+    /// Reads the configuration in `text`, checking also that the files it names are there; a channel's directory may be
+    /// missing ([`Config::notices`]).
     ///
     /// # Errors
     ///
     /// Every mistake.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, Vec<Mistake>> {
-        let reading::Reading { file, mistakes, variables } = reading::read(text, environment);
-        let mut findings = Findings { mistakes, variables, environment };
-        let config = Self::of(file, &mut findings);
-        let mistakes = findings.mistakes;
+        let reading::Reading { file, mistakes, variables, idle_variables } = reading::read(text, environment);
+        let mut findings = Findings { mistakes, variables, idle_variables, ..Findings::new(environment) };
+        let mut config = Self::of(file, &mut findings);
+        let Findings { mistakes, idle_variables, notices, .. } = findings;
+        config.found = idle_variables.iter().map(|name| idle(name)).chain(notices).collect();
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
@@ -157,6 +161,7 @@ impl Config {
         if self.channels.is_empty() {
             notices.push("there are no channels: nothing can be read through this gate".to_owned());
         }
+        notices.extend_from_slice(&self.found);
         notices
     }
 
@@ -189,12 +194,25 @@ impl Config {
             log: file.log,
             channels: channel::read(file.channels, findings),
             data_dir: file.data_dir,
+            found: Vec::new(),
         }
     }
 
     fn raw(&self) -> raw::File {
-        let Self { data_dir, listen, admin, store, verify, cache, limits, upstream, index, log, channels } =
-            self;
+        let Self {
+            data_dir,
+            listen,
+            admin,
+            store,
+            verify,
+            cache,
+            limits,
+            upstream,
+            index,
+            log,
+            channels,
+            found: _,
+        } = self;
         let tls = listen.tls.clone().map(|TlsFiles { certificate, key }| raw::Tls { certificate, key });
         raw::File {
             data_dir: data_dir.clone(),
@@ -224,9 +242,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         let environment = Environment::default();
-        let mut findings =
-            Findings { mistakes: Vec::new(), variables: BTreeMap::new(), environment: &environment };
-        Self::of(raw::File::default(), &mut findings)
+        Self::of(raw::File::default(), &mut Findings::new(&environment))
     }
 }
 
@@ -275,14 +291,35 @@ fn locate_among(
     })
 }
 
-/// The mistakes so far, and what finding more of them needs.
+fn idle(name: &str) -> String {
+    format!(
+        "the environment variable {name} sets nothing: keys of sections are set by CHANNELGATE_<SECTION>__<KEY>"
+    )
+}
+
+/// The mistakes so far, what is none but worth knowing, and what finding more of them needs.
 struct Findings<'e> {
     mistakes: Vec<Mistake>,
+    notices: Vec<String>,
+    /// Which keys the environment has set, and by which variable.
     variables: BTreeMap<String, String>,
+    /// Variables that set nothing, though their names begin as if they did.
+    idle_variables: Vec<String>,
     environment: &'e Environment,
 }
 
-impl Findings<'_> {
+impl<'e> Findings<'e> {
+    /// None yet.
+    fn new(environment: &'e Environment) -> Self {
+        Self {
+            mistakes: Vec::new(),
+            notices: Vec::new(),
+            variables: BTreeMap::new(),
+            idle_variables: Vec::new(),
+            environment,
+        }
+    }
+
     /// A mistake about the value `given` of `key`; `None` for what must not be shown.
     fn add(&mut self, key: impl Into<String>, given: Option<&str>, problem: impl Into<String>) {
         let mistake = Mistake::new(key, problem);

@@ -96,6 +96,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         index: _,
         log,
         channels: _,
+        found: _,
     } = new;
     let limits = Limits { path_bytes_max: started.limits.path_bytes_max, ..limits.clone() };
     let keys = [

@@ -1,9 +1,11 @@
 //! What `[[channels]]` means: channels, their upstreams, and where the upstreams' secrets are.
 //!
 //! Names follow [`ChannelName`]. A key that would do nothing where it stands (a `ca_file` of a directory, `orgs` of a public channel) is a
-//! mistake. Secrets are looked for, so that a missing one is found now and not at the first request, but never kept.
+//! mistake. Secrets are looked for, so that a missing one is found now and not at the first request, but never kept. A directory that
+//! is missing is no mistake but an outage of its channel alone: what is not mounted yet must not keep the others from being served.
 
 use std::collections::HashSet;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use url::{Host, Url};
 
 use super::Findings;
+use super::mistake::announces_token;
 use super::raw::{self, AuthKind};
 use crate::account;
 use crate::conda::ChannelName;
@@ -90,6 +93,7 @@ pub(super) fn read(raw: Vec<raw::Channel>, findings: &mut Findings<'_>) -> Vec<C
     findings
         .mistakes
         .retain(|mistake| !mistake.variable.as_deref().is_some_and(|name| secrets.contains(name)));
+    findings.idle_variables.retain(|name| !secrets.contains(name));
     channels
 }
 
@@ -128,7 +132,9 @@ fn channel(key: &str, raw: raw::Channel, findings: &mut Findings<'_>) -> Option<
         .upstreams
         .into_iter()
         .enumerate()
-        .filter_map(|(index, raw)| source(&format!("{key}.upstreams[{index}]"), raw, findings))
+        .filter_map(|(at, source)| {
+            read_source(&format!("{key}.upstreams[{at}]"), &raw.name, source, findings)
+        })
         .collect();
     Some(Channel {
         rules: policy::Channel { name: name?, access },
@@ -137,7 +143,8 @@ fn channel(key: &str, raw: raw::Channel, findings: &mut Findings<'_>) -> Option<
     })
 }
 
-fn source(key: &str, raw: raw::Source, findings: &mut Findings<'_>) -> Option<Source> {
+/// One upstream of `channel`.
+fn read_source(key: &str, channel: &str, raw: raw::Source, findings: &mut Findings<'_>) -> Option<Source> {
     let location = match Location::parse(&raw.url) {
         Ok(location) => Some(location),
         Err(problem) => {
@@ -146,8 +153,13 @@ fn source(key: &str, raw: raw::Source, findings: &mut Findings<'_>) -> Option<So
         }
     };
     if let Some(Location::Directory(directory)) = &location {
-        if !directory.is_dir() {
-            findings.add(key, Some(&raw.url), "there is no such directory");
+        match fs::metadata(directory) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => findings.add(key, Some(&raw.url), "this is not a directory"),
+            Err(error) => findings.notices.push(format!(
+                "channel {channel:?}: the directory {} cannot be read: {error}; until it can, its files are answered with 503",
+                directory.display()
+            )),
         }
         let http_only = [
             (raw.ca_file.is_some(), "ca_file"),
@@ -279,7 +291,7 @@ impl Location {
         if url.query().is_some() || url.fragment().is_some() {
             return Err("expected a URL without query and fragment");
         }
-        if url.path_segments().into_iter().flatten().any(|segment| segment.eq_ignore_ascii_case("t")) {
+        if url.path_segments().into_iter().flatten().any(announces_token) {
             return Err(
                 "expected a URL without /t/<token>; give the token by upstream_auth = { kind = \"path\", … }",
             );

@@ -1,8 +1,9 @@
 //! The process's environment, as far as it configures the gate.
 //!
 //! `CHANNELGATE_<SECTION>__<KEY>` sets a key of a section, `CHANNELGATE_<KEY>` one outside of sections, further `__` lead into nested
-//! tables. A variable that sets nothing is a mistake: a misspelt one would otherwise be obeyed by nobody and missed by nobody. It is
-//! passed in as a value, so that two gates in one process can have two environments. It must never be printed: it has no `Debug`.
+//! tables. A variable with `__` that sets nothing is a mistake: a misspelt one would otherwise be obeyed by nobody and missed by nobody.
+//! One without may well be somebody else's, such as a script's `CHANNELGATE_BIN`: it is told of and does no harm. The environment is
+//! passed in as a value, so that two gates in one process can have two. It must never be printed: it has no `Debug`.
 
 use std::collections::BTreeMap;
 

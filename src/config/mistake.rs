@@ -3,9 +3,11 @@
 //! Every mistake names its key, shows the value where that cannot be a secret, and says what is expected. It must never show a password
 //! or a token: [`shown`] is the only way from a value to a message. Read `config/reading.rs` next.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
+use percent_encoding::percent_decode_str;
 use toml::Value;
 
 use crate::conda::redact;
@@ -80,19 +82,62 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// `text` without what could be a secret: passwords and users of URLs, and everything that looks like a token.
+/// `text` without what could be a secret: users and passwords of URLs, what stands behind `/t/`, queries and fragments, and everything
+/// that looks like a token. The text is shown because it could not be read, so it is taken apart without relying on its being a URL.
 pub(super) fn shown(text: &str) -> String {
-    redact::text(&without_userinfo(text)).into_owned()
+    redact::text(&without_path_token(&without_query(&without_userinfo(text)))).into_owned()
 }
 
-fn without_userinfo(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (authority, path) =
-        rest.split_at_checked(rest.find(['/', '?', '#']).unwrap_or(rest.len())).unwrap_or((rest, ""));
-    // A slash in a password ends the authority too early: what then follows up to the last at sign is hidden as well.
-    match (authority.rsplit_once('@'), path.rsplit_once('@')) {
-        (_, Some((_, after))) => format!("{scheme}://***@{after}"),
-        (Some((_, host)), None) => format!("{scheme}://***@{host}{path}"),
-        (None, None) => text.to_owned(),
+/// `text` with `***` for all that stands before an at sign.
+fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let authority_at = match (text.find("://"), text.find(':')) {
+        (Some(at), _) => at + 3,
+        (None, Some(at)) => at + 1,
+        (None, None) => 0,
+    };
+    let (scheme, rest) = split(text, authority_at);
+    let (authority, after) = split(rest, rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len()));
+    if !scheme.is_empty() && after.contains('@') {
+        // A password with a slash, or a path, a query with an at sign: nobody can tell what of it is secret.
+        return format!("{scheme}***@***").into();
     }
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}{after}").into(),
+        None => text.into(),
+    }
+}
+
+/// `text` with `***` for what follows the first `?` or `#`.
+fn without_query(text: &str) -> Cow<'_, str> {
+    match text.find(['?', '#']) {
+        Some(at) => format!("{}***", split(text, at + 1).0).into(),
+        None => text.into(),
+    }
+}
+
+/// `text` with [`redact::MASK`] for every segment that stands where a token does.
+fn without_path_token(text: &str) -> String {
+    let mut is_token = false;
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(['/', '\\']) {
+        let segment = piece.trim_end_matches(['/', '\\']);
+        if is_token && !segment.is_empty() {
+            shown.push_str(redact::MASK);
+            shown.extend(piece.strip_prefix(segment));
+            is_token = false;
+        } else {
+            shown.push_str(piece);
+            is_token |= announces_token(segment);
+        }
+    }
+    shown
+}
+
+/// Does a token follow this segment of a URL's path?
+pub(super) fn announces_token(segment: &str) -> bool {
+    percent_decode_str(segment).map(|byte| byte.to_ascii_lowercase()).eq(*b"t")
+}
+
+fn split(text: &str, at: usize) -> (&str, &str) {
+    text.split_at_checked(at).unwrap_or((text, ""))
 }

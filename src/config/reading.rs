@@ -21,6 +21,8 @@ pub(super) struct Reading {
     pub(super) mistakes: Vec<Mistake>,
     /// Which keys the environment has set, and by which variable.
     pub(super) variables: BTreeMap<String, String>,
+    /// Variables that may be meant for the gate, but name neither a section nor a key outside of sections.
+    pub(super) idle_variables: Vec<String>,
 }
 
 /// Reads the text of a file and lays the environment over it.
@@ -34,7 +36,8 @@ pub(super) fn read(text: &str, environment: &Environment) -> Reading {
             Table::new()
         }
     };
-    for variable in environment.settings() {
+    let (settings, idle): (Vec<_>, Vec<_>) = environment.settings().partition(may_set);
+    for variable in settings {
         if let Some((value, key)) = try_variable(&variable, &mut mistakes) {
             put(&mut table, &variable.path, value);
             variables.insert(key, variable.name);
@@ -47,7 +50,14 @@ pub(super) fn read(text: &str, environment: &Environment) -> Reading {
         mistakes.push(Mistake::new("the file as a whole", problem.to_string()));
         File::default()
     });
-    Reading { file, mistakes, variables }
+    let idle_variables = idle.into_iter().map(|variable| variable.name).collect();
+    Reading { file, mistakes, variables, idle_variables }
+}
+
+/// False for a variable without `__` whose name is neither that of a section nor that of a key outside of sections.
+fn may_set(variable: &Variable) -> bool {
+    let [key] = variable.path.as_slice() else { return true };
+    !matches!(try_alone(&[Step::Key(key.clone())], Value::Integer(0)), Err(Problem::UnknownKey { .. }))
 }
 
 /// One step on the way to a value.

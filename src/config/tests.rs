@@ -71,7 +71,7 @@ fn single_mistakes_name_key_value_and_expectation() {
         (
             "public url with query",
             "[listen]\npublic_url = \"https://h/?a\"".into(),
-            "listen.public_url = \"https://h/?a\": expected a URL without query",
+            "listen.public_url = \"https://h/?***\": expected a URL without query",
         ),
         (
             "only certificate",
@@ -246,9 +246,9 @@ fn single_mistakes_name_key_value_and_expectation() {
         ),
         ("query", channel("upstreams = [\"https://h/c?x\"]"), "expected a URL without query and fragment"),
         (
-            "missing directory",
-            channel("upstreams = [\"file:///no/such\"]"),
-            "channels[0].upstreams[0] = \"file:///no/such\": there is no such directory",
+            "file for a directory",
+            channel("upstreams = [\"file:Cargo.toml\"]"),
+            "channels[0].upstreams[0] = \"file:Cargo.toml\": this is not a directory",
         ),
         (
             "directory with a certificate",
@@ -404,12 +404,11 @@ fn bad_variables_are_mistakes_that_name_the_variable() {
             "listen.adress (from CHANNELGATE_LISTEN__ADRESS): there is no such key; did you mean",
         ),
         (
-            "CHANNELGATE_LISTEN_ADDRESS",
-            "x",
-            "listen_address (from CHANNELGATE_LISTEN_ADDRESS): there is no such key",
+            "CHANNELGATE_LISEN__ADDRESS",
+            "hunter2",
+            "lisen (from CHANNELGATE_LISEN__ADDRESS): there is no such key; did you mean \"listen\"?",
         ),
-        ("CHANNELGATE_NONSENSE", "hunter2", "nonsense (from CHANNELGATE_NONSENSE): there is no such key"),
-        ("CHANNELGATE_", "x", "(from CHANNELGATE_): there is no such key"),
+        ("CHANNELGATE_LISTEN", "x", "listen = \"x\" (from CHANNELGATE_LISTEN): expected a table"),
         (
             "CHANNELGATE_LISTEN__ADDRESS",
             "x",
@@ -439,6 +438,19 @@ fn bad_variables_are_mistakes_that_name_the_variable() {
 }
 
 #[test]
+fn variables_that_may_be_somebody_elses_are_told_and_do_no_harm() {
+    for name in ["CHANNELGATE_BIN", "CHANNELGATE_LISTEN_ADDRESS", "CHANNELGATE_"] {
+        let config = Config::parse("", &environment([(name, "hunter2")])).unwrap();
+        let notices = config.notices().concat();
+        assert!(notices.contains(&format!("variable {name} sets nothing")), "{name}: {notices}");
+        assert!(!notices.contains("hunter2"), "{name}: {notices}");
+        assert!(parse(&config.render()).is_ok(), "{name}");
+    }
+    let set = Config::parse("", &environment([("CHANNELGATE_DATA_DIR", "x")])).unwrap();
+    assert!(!set.notices().concat().contains("sets nothing"));
+}
+
+#[test]
 fn variable_that_holds_an_upstreams_secret_may_have_any_name() {
     let text = channel(
         "upstreams = [{ url = \"https://h.example/c\", upstream_auth = { kind = \"bearer\", env = \"CHANNELGATE_SECRET\" } }]",
@@ -449,6 +461,7 @@ fn variable_that_holds_an_upstreams_secret_may_have_any_name() {
     assert_eq!(auth.secret, SecretSource::Variable("CHANNELGATE_SECRET".into()));
     assert!(!config.render().contains("hunter2"));
     assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!config.notices().concat().contains("CHANNELGATE_SECRET"));
 }
 
 #[test]
@@ -461,10 +474,42 @@ fn secrets_in_urls_are_refused_and_masked() {
         channel("upstreams = [\"https://user:hunter2@h/c\"]"),
         channel("upstreams = [{ url = \"https://hunter2@h/c\" }]"),
         channel(&format!("upstreams = [\"https://h/t/{token}/c\"]")),
+        channel("upstreams = [\"https://h/t/hunter2/c\"]"),
+        channel("upstreams = [\"https://h/%54/hunter2/c\"]"),
+        channel("upstreams = [\"https://h/c?key=hunter2\"]"),
     ] {
         let found = mistakes(&text, &Environment::default()).concat();
         assert!(!found.contains("hunter2") && !found.contains(&token), "{found}");
-        assert!(found.contains("***@") || found.contains("/t/<TOKEN>/"), "{found}");
+        assert!(["***@", "/<TOKEN>/", "?***"].iter().any(|mask| found.contains(mask)), "{found}");
+    }
+}
+
+#[test]
+fn values_are_shown_without_what_may_be_secret() {
+    for (given, expected) in [
+        ("https://h/c", "https://h/c"),
+        ("127.0.0.1:99999", "127.0.0.1:99999"),
+        ("/run/gate@1/key.pem", "/run/gate@1/key.pem"),
+        ("https://h/t/hunter2/a", "https://h/t/<TOKEN>/a"),
+        ("https://h/a/T/hunter2", "https://h/a/T/<TOKEN>"),
+        ("https://h/%74/hunter2/a", "https://h/%74/<TOKEN>/a"),
+        ("https://h/t//hunter2/a", "https://h/t//<TOKEN>/a"),
+        ("https://h/t/t/t/hunter2/a", "https://h/t/<TOKEN>/t/<TOKEN>/a"),
+        ("https:\\\\h\\t\\hunter2\\a", "https:\\\\h\\t\\<TOKEN>\\a"),
+        ("h/t/hunter2/a", "h/t/<TOKEN>/a"),
+        ("https://h/a?key=hunter2", "https://h/a?***"),
+        ("https://h/a?hunter2", "https://h/a?***"),
+        ("https://h/a#key=hunter2", "https://h/a#***"),
+        ("https://h/a#x?hunter2", "https://h/a#***"),
+        ("https://h?user=me@h.example&key=hunter2", "https://***@***"),
+        ("https://h/t/hunter1@hunter2/a", "https://***@***"),
+        ("postgres://gate:hun?ter2/hunter2@db/gate", "postgres://***@***"),
+        ("https://me:hunter2@h/t/hunter2/a?hunter2", "https://***@h/t/<TOKEN>/a?***"),
+        ("https:me:hunter2@h/a", "https:***@h/a"),
+        ("https:/me:hunter2@h/a", "https:***@***"),
+        ("hunter2@h/a", "***@h/a"),
+    ] {
+        assert_eq!(mistake::shown(given), expected, "{given}");
     }
 }
 
@@ -554,6 +599,23 @@ fn notices_say_what_is_no_mistake_but_worth_knowing() {
     let open = "[listen]\naddress = \"0.0.0.0:8480\"\n";
     assert!(found(&format!("{open}{quiet}"))[0].contains("without TLS"));
     assert_eq!(found(&format!("{open}public_url = \"https://h\"\n{quiet}")), Vec::<String>::new());
+}
+
+#[test]
+fn directory_that_is_missing_is_a_notice_and_no_mistake() {
+    let place = tempfile::tempdir().unwrap();
+    let mirror = place.path().join("mirror");
+    let text = channel(&format!("upstreams = [\"file://{}\"]", mirror.display()));
+    let config = parse(&text).unwrap();
+    let notices = config.notices().concat();
+    assert!(notices.contains("channel \"main\": the directory ") && notices.contains("503"), "{notices}");
+    assert!(notices.contains(mirror.to_str().unwrap()), "{notices}");
+    assert_eq!(parse(&config.render()), Ok(config));
+    fs::write(&mirror, "").unwrap();
+    assert!(mistakes(&text, &Environment::default()).concat().contains("this is not a directory"));
+    fs::remove_file(&mirror).unwrap();
+    fs::create_dir(&mirror).unwrap();
+    assert!(!parse(&text).unwrap().notices().concat().contains("directory"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ async fn reload_takes_up_channels_and_keeps_the_old_ones_if_the_file_is_bad() {
     for (name, lines, words) in [
         ("no TOML", "listen = [".to_owned(), "mistake"),
         ("mistakes", "log.level = \"loud\"\nlimits.requests_max = 0".to_owned(), "2 mistakes"),
-        ("unusable", channel("new", "public", "file:///no/such/directory"), "no such directory"),
+        ("unusable", channel("new", "public", "file:config/channelgate.toml"), "this is not a directory"),
     ] {
         place.configure(&lines);
         reload(&mut gate, "the configuration was not reloaded, the old one stays");
@@ -65,6 +65,41 @@ async fn reload_takes_up_channels_and_keeps_the_old_ones_if_the_file_is_bad() {
     let token = place.bootstrap_token();
     assert_eq!(status(&gate, &format!("/t/{token}/main/{INDEX}")).await, 403);
     assert_eq!(gate.terminate().code, 0);
+}
+
+#[tokio::test]
+async fn missing_directory_is_an_outage_of_its_channel_alone() {
+    let place = Place::new();
+    let late = || channel("late", "public", "file:mirror");
+    place.configure(&(fixtures() + &late()));
+    assert!(place.run(&["check"]).expect(0, "check").err.contains("channel \"late\": the directory mirror"));
+    let mut gate = place.serve();
+    gate.wait_for("the directory mirror cannot be read");
+    let file = "noarch/x-1-0.conda";
+    assert_eq!(status(&gate, &format!("/open/{INDEX}")).await, 200);
+    assert_eq!(status(&gate, &format!("/late/{file}")).await, 503);
+
+    place.configure(&(fixtures() + &late() + &channel("new", "public", &fixture_url())));
+    reload(&mut gate, "the configuration was reloaded");
+    assert_eq!(status(&gate, &format!("/new/{INDEX}")).await, 200);
+    assert_eq!(status(&gate, &format!("/late/{file}")).await, 503);
+
+    std::fs::create_dir_all(place.path("mirror/noarch")).unwrap();
+    std::fs::write(place.path("mirror").join(file), "package").unwrap();
+    assert_eq!(status(&gate, &format!("/late/{file}")).await, 200, "without a reload");
+}
+
+#[tokio::test]
+async fn bad_upstream_that_holds_a_secret_is_reported_without_it() {
+    let place = Place::new();
+    let mut gate = place.serve();
+    for url in ["https://h.example/a/T/SECRETTOK123/c", "https://h.example/c?key=SECRETTOK123"] {
+        place.configure(&channel("bad", "public", url));
+        let done = place.run(&["check"]).expect(64, url);
+        assert!(done.err.contains("https://h.example/") && !done.err.contains("SECRET"), "{done:?}");
+        reload(&mut gate, "the configuration was not reloaded, the old one stays");
+    }
+    assert!(!gate.words().contains("SECRET"), "{}", gate.words());
 }
 
 #[tokio::test]
