@@ -279,10 +279,15 @@ fn malformed() -> FetchError {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let error = FetchError::Invalid(Invalid::Redirect(refused.fault));
-        match refused.target {
-            Some(target) => Self::new(error, format!("it leads to {target}")),
-            None => error.into(),
+        match refused {
+            Refused::Directory => FetchError::Missing.into(),
+            Refused::Fault { fault, target } => {
+                let error = FetchError::Invalid(Invalid::Redirect(fault));
+                match target {
+                    Some(target) => Self::new(error, format!("it leads to {target}")),
+                    None => error.into(),
+                }
+            }
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Following redirects: which URL comes next, and whether it may.
 //!
 //! Pure. The rules are those of the gate, not of a browser: nowhere but the upstream's own origin and the allowed hosts, never
-//! from https to http, never with credentials in the URL, no URL twice, and no more than [`HOPS_MAX`]. That the *address* behind
+//! from https to http, never with credentials in the URL, no URL twice, and no more than [`HOPS_MAX`]. Nor is a redirect followed that
+//! only adds a slash to the path: servers say so that the path is a directory, and would send a listing, which is no file. That the *address* behind
 //! an allowed name is an allowed one can only be known when it is connected to: see [`super::connect`].
 
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::origin::Origin;
@@ -20,10 +22,12 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// A redirect that is not followed, and where it leads, if anybody can tell: the origin only, for the log.
-pub(super) struct Refused {
-    pub(super) fault: RedirectFault,
-    pub(super) target: Option<Origin>,
+/// A redirect that is not followed.
+pub(super) enum Refused {
+    /// It breaks a rule. Where it leads, if anybody can tell: the origin only, for the log.
+    Fault { fault: RedirectFault, target: Option<Origin> },
+    /// What was asked for is a directory.
+    Directory,
 }
 
 /// The URLs that one request has been to; the last is where it is.
@@ -44,14 +48,25 @@ impl Trail {
         allowed: &AllowedHosts,
     ) -> Result<(&Url, Origin), Refused> {
         let (next, origin) = self.resolve(headers)?;
+        if self.only_adds_slash(&next) {
+            return Err(Refused::Directory);
+        }
         match self.check(&next, &origin, own, allowed) {
             Ok(()) => {
                 self.visited.push(next);
                 let next = self.visited.last().ok_or(RedirectFault::Malformed)?;
                 Ok((next, origin))
             }
-            Err(fault) => Err(Refused { fault, target: Some(origin) }),
+            Err(fault) => Err(Refused::Fault { fault, target: Some(origin) }),
         }
+    }
+
+    /// True if `next` is where the request is, but for a slash at the end of the path, whichever way the two are encoded.
+    fn only_adds_slash(&self, next: &Url) -> bool {
+        self.visited.last().is_some_and(|here| {
+            let with_slash = percent_decode_str(here.path()).chain([b'/']);
+            here.origin() == next.origin() && percent_decode_str(next.path()).eq(with_slash)
+        })
     }
 
     /// The URL that `Location` means, seen from where the request is.
@@ -94,6 +109,6 @@ impl Trail {
 
 impl From<RedirectFault> for Refused {
     fn from(fault: RedirectFault) -> Self {
-        Self { fault, target: None }
+        Self::Fault { fault, target: None }
     }
 }

@@ -68,6 +68,33 @@ async fn redirect_that_breaks_a_rule_is_not_followed() {
 }
 
 #[tokio::test]
+async fn redirect_that_only_adds_a_slash_means_that_there_is_no_such_file() {
+    for (name, location) in [
+        ("path", "/chan/noarch/a+b/"),
+        ("relative", "a+b/"),
+        ("encoded otherwise", "/chan/noarch/a%2Bb/"),
+        ("query", "/chan/noarch/a+b/?C=N;O=D"),
+    ] {
+        let server = Faulty::start(move |seen| match seen.target.contains("b/") {
+            true => Reply::new(200).body("<html>a listing</html>"),
+            false => Reply::new(301).header("Location", location),
+        })
+        .await;
+        let fetched = Subject::of(&server).get("noarch/a+b").await;
+        assert_eq!(fetched.err(), Some(FetchError::Missing), "{name}");
+        assert_eq!(server.seen().len(), 1, "{name}");
+    }
+    // Another directory is another place.
+    let server = Faulty::start(|seen| match seen.target.as_str() {
+        "/other/a+b/" => Reply::new(200).body("here"),
+        _ => Reply::new(301).header("Location", "/other/a+b/"),
+    })
+    .await;
+    let fetched = Subject::of(&server).get("noarch/a+b").await.ok().unwrap();
+    assert_eq!(read(fetched).await.unwrap(), b"here");
+}
+
+#[tokio::test]
 async fn redirect_to_two_places_is_not_followed() {
     let server = always(Reply::redirect("/a").header("Location", "/b")).await;
     assert_eq!(Subject::of(&server).get(FILE).await.err(), refused(RedirectFault::Malformed));
