@@ -31,8 +31,10 @@ pub(super) enum Place {
     Record,
     /// The map of a shard index: package name to digest. A package may well be named `url`.
     Shards,
-    /// A string that clients resolve as a reference.
+    /// A string that clients resolve as a reference, or null. What some client may make of another type, nobody can judge.
     Reference(Reach),
+    /// Something whose every string clients may resolve as a reference.
+    References(Reach),
     /// Anything that has no place of its own.
     Elsewhere,
     /// One line of a `.jlap` file.
@@ -54,6 +56,7 @@ enum Expected {
     MapOrNull,
     Array,
     Text,
+    TextOrNull,
     Anything,
 }
 
@@ -66,9 +69,10 @@ impl Place {
             }
             Self::PatchList => Expected::Array,
             Self::PatchPointer => Expected::Text,
+            Self::Reference(_) => Expected::TextOrNull,
             Self::DescriptionDetail
             | Self::Shards
-            | Self::Reference(_)
+            | Self::References(_)
             | Self::Elsewhere
             | Self::PatchValue => Expected::Anything,
         }
@@ -82,7 +86,8 @@ impl Place {
                 "packages" | "packages.conda" => Self::Packages,
                 "shards" => Self::Shards,
                 _ if is_revision(key) => Self::PackageGroups,
-                _ => elsewhere(key, Self::Elsewhere),
+                _ if is_reference(key) => Self::Reference(Reach::Below),
+                _ => Self::Elsewhere,
             },
             Self::Description if key == "channel_relations" => Self::Relations,
             Self::Description | Self::DescriptionDetail => match key {
@@ -90,15 +95,19 @@ impl Place {
                 "shards_base_url" | "subdir" => Self::Reference(Reach::Below),
                 _ => Self::DescriptionDetail,
             },
-            Self::Relations => Self::Reference(Reach::Beside),
+            Self::Relations => Self::References(Reach::Beside),
             Self::PackageGroups => Self::Packages,
             Self::Packages => Self::Record,
             Self::Shards => Self::Elsewhere,
-            Self::Record | Self::Elsewhere | Self::Reference(_) | Self::PatchList | Self::PatchPointer => {
-                elsewhere(key, Self::Elsewhere)
-            }
+            Self::Record if is_reference(key) => Self::Reference(Reach::Below),
             Self::PatchLine if key == "patch" => Self::PatchList,
-            Self::PatchLine => elsewhere(key, Self::Elsewhere),
+            Self::Record
+            | Self::Elsewhere
+            | Self::Reference(_)
+            | Self::References(_)
+            | Self::PatchLine
+            | Self::PatchList
+            | Self::PatchPointer => elsewhere(key, Self::Elsewhere),
             Self::PatchOperation => match key {
                 "path" | "from" => Self::PatchPointer,
                 "value" => Self::PatchValue,
@@ -108,6 +117,7 @@ impl Place {
                 "info" => Self::Description,
                 "channel_relations" => Self::Relations,
                 "base_url" => Self::Reference(Reach::Here),
+                "shards_base_url" => Self::Reference(Reach::Below),
                 _ => elsewhere(key, Self::PatchValue),
             },
         }
@@ -130,11 +140,14 @@ impl Place {
 
 /// Keys whose strings clients resolve wherever a record or something like it may stand: conda downloads `fn` of v3 records
 /// and joins `url`, rattler's `into_repo_data_records` joins `subdir`, libsolv reads locations from `fn` and `subdir`.
+fn is_reference(key: &str) -> bool {
+    matches!(key, "url" | "base_url" | "shards_base_url" | "fn" | "subdir")
+}
+
+/// Where nobody knows what the map is, such a key may also be a name of something else (a record's `extra_depends` has lists by names
+/// that people choose), so any type may follow it.
 fn elsewhere(key: &str, other: Place) -> Place {
-    match key {
-        "url" | "base_url" | "shards_base_url" | "fn" | "subdir" => Place::Reference(Reach::Below),
-        _ => other,
-    }
+    if is_reference(key) { Place::References(Reach::Below) } else { other }
 }
 
 /// `v3` (CEP 48) and whatever follows it.
@@ -165,7 +178,7 @@ impl<'s> Walk<'s> {
         let expected = match self.place.expected() {
             Expected::Map | Expected::MapOrNull if found != Expected::Map => "a map",
             Expected::Array if found != Expected::Array => "an array",
-            Expected::Text if found != Expected::Text => "a string",
+            Expected::Text | Expected::TextOrNull if found != Expected::Text => "a string",
             _ => return Ok(()),
         };
         Err(IndexFault::Shape { place: self.scan.place(self.depth), expected })
@@ -178,7 +191,7 @@ impl<'s> Walk<'s> {
 
     fn null<E: Error>(&self) -> Result<(), E> {
         match self.place.expected() {
-            Expected::MapOrNull | Expected::Array => {
+            Expected::MapOrNull | Expected::TextOrNull | Expected::Array => {
                 self.scan.saw_token();
                 Ok(())
             }
@@ -192,7 +205,7 @@ impl<'s> Walk<'s> {
             return self.refuse(fault);
         }
         match self.place {
-            Place::Reference(reach) if !reach.permits(text) => {
+            Place::Reference(reach) | Place::References(reach) if !reach.permits(text) => {
                 self.refuse(IndexFault::leads_elsewhere(self.scan.place(self.depth), text))
             }
             Place::PatchPointer if !patch::leaves_references_alone(text) => {
@@ -252,10 +265,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
     /// serde reads a string out of bytes too, so they are judged as one.
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<(), E> {
         match (self.place, std::str::from_utf8(bytes)) {
-            (Place::Reference(_), Err(_)) => {
+            (Place::Reference(_) | Place::References(_), Err(_)) => {
                 self.refuse(IndexFault::Shape { place: self.scan.place(self.depth), expected: "a string" })
             }
-            (Place::Reference(_) | Place::PatchPointer, Ok(text)) => self.text(text),
+            (Place::Reference(_) | Place::References(_) | Place::PatchPointer, Ok(text)) => self.text(text),
             _ => self.scalar(),
         }
     }

@@ -66,6 +66,11 @@ fn indexes_as_indexers_write_them_pass() {
             "words in info",
             json!({"info": {"arch": null, "homepage": "https://example.org", "url": "https://example.org"}}),
         ),
+        ("extra named url", json!({"v3": {"whl": {"y-1-0": {"extra_depends": {"url": ["x"]}}}}})),
+        (
+            "null for references",
+            json!({"packages": {"x-1-0.conda": {"url": null, "fn": null, "subdir": null}}}),
+        ),
         ("signatures", json!({"signatures": {"x-1.0-0.conda": {"0123": {"signature": "ff"}}}})),
     ];
     for (name, document) in rows {
@@ -107,10 +112,6 @@ fn index_that_leads_elsewhere_is_refused_and_the_fault_says_where() {
         ),
         (json!({"info": {"base_url": "sub"}}), r#"info.base_url leads to "sub""#),
         (json!({"info": {"base_url": "/t/SECRET/x"}}), r#"info.base_url leads to "/…""#),
-        (
-            json!({"info": {"base_url": ["https://other.example"]}}),
-            r#"info.base_url[] leads to "https://other.example/…""#,
-        ),
         (json!({"info": {"more": {"base_url": "x"}}}), r#"info.more.base_url leads to "x""#),
         (
             json!({"info": {"shards_base_url": "//other.example/s/"}}),
@@ -375,6 +376,34 @@ fn index_cut_anywhere_is_refused() {
         for end in 0..bytes.len() {
             let (found, words) = verdict(kind, &bytes[..end]).expect_err("a part is no index");
             assert_eq!(found, FaultKind::Truncated, "{kind:?} cut after {end} bytes: {words}");
+        }
+    }
+}
+
+#[test]
+fn reference_that_is_no_text_is_of_the_wrong_shape() {
+    let here = json!("./");
+    for (name, value) in [
+        ("number", json!(5)),
+        ("fraction", json!(0.5)),
+        ("flag", json!(true)),
+        ("list of text", json!([here])),
+        ("text that leads elsewhere in a list", json!(["https://other.example"])),
+        ("map", json!({"base_url": here})),
+    ] {
+        for (place, document) in [
+            ("info.base_url", json!({"info": {"base_url": value}})),
+            ("info.shards_base_url", json!({"info": {"shards_base_url": value}})),
+            ("info.subdir", json!({"info": {"subdir": value}})),
+            ("base_url", json!({"base_url": value})),
+            (".url", json!({"packages": {"x-1-0.conda": {"url": value}}})),
+            (".fn", json!({"v3": {"conda": {"x-1-0": {"fn": value}}}})),
+        ] {
+            for (kind, bytes) in in_every_form(&document) {
+                let (fault, words) = verdict(kind, &bytes).expect_err(name);
+                assert_eq!(fault, FaultKind::Malformed, "{name} as {kind:?}: {words}");
+                assert!(words.contains(&format!("{place} is not a string")), "{name} as {kind:?}: {words}");
+            }
         }
     }
 }
