@@ -8,8 +8,9 @@
 //! | `X-Auth` | `<T>` |
 //!
 //! The path decides, then `Authorization`, then the others: conda's plugins send a path token and an API key together. An empty token
-//! position and the placeholders that clients print (`*****`, `<TOKEN>`) are no credential and yield to the next carrier. Anything else
-//! that is present counts, even if it is nonsense: a bad credential is refused, never taken for anonymity.
+//! position, a blank header and the placeholders that clients print (`*****`, `<TOKEN>`) are no credential and yield to the next carrier.
+//! Anything else that is present counts, even if it is nonsense or a scheme without a token: a bad credential is refused, never taken for
+//! anonymity.
 //!
 //! This module decides nothing; read [`crate::policy`] next. To add a carrier: [`Carrier`], [`extract`], a row in the tests and in the
 //! README.

@@ -176,6 +176,21 @@ impl Verifier {
         outcome
     }
 
+    /// What is said of a secret that no token can have: unknown, without asking the store. In an outage the answer is that of any other
+    /// digest that memory does not know, so that it never tells whether a secret has the form of a token.
+    ///
+    /// # Errors
+    ///
+    /// The store does not answer.
+    pub fn lookup_implausible(&self) -> Result<Lookup, LookupError> {
+        if self.0.contact.is_up() {
+            Ok(Lookup::Unknown)
+        } else {
+            self.0.meters.unavailable.inc();
+            Err(LookupError::StoreUnavailable { retry_after: RETRY_AFTER })
+        }
+    }
+
     /// Applies every change that was committed before this call. Call it after a change and before acknowledging it.
     ///
     /// # Errors

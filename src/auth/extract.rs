@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use super::credential::{Carrier, Credential, CredentialError, Scratch};
 use crate::conda::{PathToken, RequestTarget, is_masked};
@@ -45,14 +45,14 @@ pub fn extract<'r>(
         PathToken::Absent => {}
     }
     if let Some(value) = authorization {
-        let (carrier, bytes) = authorization_secret(value.as_bytes(), scratch);
+        let (carrier, bytes) = authorization_secret(value, scratch);
         if !is_mask(bytes) {
             return Ok(Credential::Presented { secret: Secret::new(bytes), carrier });
         }
         masked = true;
     }
     for (value, carrier) in [(api_key, Carrier::ApiKey), (x_auth, Carrier::XAuth)] {
-        let Some(bytes) = value.map(|value| value.as_bytes().trim_ascii()) else { continue };
+        let Some(bytes) = value else { continue };
         if !is_mask(bytes) {
             return Ok(Credential::Presented { secret: Secret::new(bytes), carrier });
         }
@@ -61,19 +61,22 @@ pub fn extract<'r>(
     Ok(Credential::Absent { masked })
 }
 
+/// The header's value, trimmed; `None` for a blank one too, as scripts send it whose variable is not set.
 fn only<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
     shown: &'static str,
-) -> Result<Option<&'r HeaderValue>, CredentialError> {
+) -> Result<Option<&'r [u8]>, CredentialError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(CredentialError::Repeated(shown)) } else { Ok(first) }
+    if values.next().is_some() {
+        return Err(CredentialError::Repeated(shown));
+    }
+    Ok(first.map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty()))
 }
 
-/// What an `Authorization` header carries. An unreadable one carries nothing that anybody was issued: the empty secret.
+/// What an `Authorization` header with this trimmed value carries. An unreadable one carries nothing that anybody was issued: the empty secret.
 fn authorization_secret<'r>(value: &'r [u8], scratch: &'r mut Scratch) -> (Carrier, &'r [u8]) {
-    let value = value.trim_ascii();
     let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(end).unwrap_or((value, b""));
     let rest = rest.trim_ascii();

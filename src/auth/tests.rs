@@ -98,6 +98,18 @@ fn path_then_authorization_then_the_rest_decide() {
 }
 
 #[test]
+fn blank_headers_yield_to_the_next_carrier() {
+    let of = |carrier| Ok((Some(carrier), Some(TokenDigest::of(T.as_bytes())), false));
+    for blank in ["", " ", "\t \t"] {
+        let headers = [("authorization", blank), ("x-api-key", T)];
+        assert_eq!(extracted("/main/x", &headers), of(Carrier::ApiKey), "{blank:?}");
+        let headers = [("authorization", blank), ("x-api-key", blank), ("x-auth", T)];
+        assert_eq!(extracted("/main/x", &headers), of(Carrier::XAuth), "{blank:?}");
+        assert!(extracted("/main/x", &[("x-auth", blank), ("x-auth", T)]).is_err(), "twice is twice");
+    }
+}
+
+#[test]
 fn placeholders_and_nothing_are_no_credential() {
     for (path, header, masked) in [
         ("/main/x", None, false),
@@ -106,6 +118,10 @@ fn placeholders_and_nothing_are_no_credential() {
         ("/t/%3CTOKEN%3E/main/x", None, true),
         ("/main/x", Some(("authorization", "token ********")), true),
         ("/main/x", Some(("x-auth", "<TOKEN>")), true),
+        ("/main/x", Some(("authorization", "")), false),
+        ("/main/x", Some(("x-api-key", " \t")), false),
+        ("/main/x", Some(("x-auth", "")), false),
+        ("/t/*****/main/x", Some(("authorization", " ")), true),
     ] {
         let headers: Vec<_> = header.into_iter().collect();
         assert_eq!(extracted(path, &headers), Ok((None, None, masked)), "{path} {header:?}");
@@ -115,9 +131,10 @@ fn placeholders_and_nothing_are_no_credential() {
 #[test]
 fn nonsense_is_presented_and_not_plausible() {
     for value in [
-        "",
         "token",
+        "token ",
         "Bearer",
+        "Bearer \t ",
         "Digest abc",
         "Basic",
         "Basic !!!",

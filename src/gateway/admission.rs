@@ -44,7 +44,7 @@ enum Shown {
 ///
 /// # Errors
 ///
-/// A credential header that occurs twice, or a store that cannot be asked about a token not in memory.
+/// A credential header that occurs twice, or a store that does not answer and a token not in memory, whether it has a token's form or not.
 pub async fn admit<'t>(
     target: &'t RequestTarget<'_>,
     headers: &HeaderMap,
@@ -55,7 +55,7 @@ pub async fn admit<'t>(
     let (carrier, shown, remembered) = remember(target, headers, verifier)?;
     let caller = match (shown, remembered) {
         (Shown::Nothing { masked }, _) => Caller::Anonymous { masked },
-        (Shown::Nonsense, _) => Caller::Unknown,
+        (Shown::Nonsense, _) => caller(verifier.lookup_implausible()?),
         (Shown::Digest(_), Some(lookup)) => caller(lookup),
         (Shown::Digest(digest), None) => caller(verifier.lookup(&digest).await?),
     };

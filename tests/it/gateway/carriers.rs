@@ -1,7 +1,10 @@
 //! Every carrier of a credential, and which one decides.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use channelgate::token::Minted;
 
 use crate::support::gate::Gate;
 
@@ -106,9 +109,52 @@ async fn the_deciding_credential_refuses_even_if_another_is_good() {
             vec![],
             "401 token_unknown",
         ),
+        (
+            "blank authorization, good key",
+            INDEX.into(),
+            vec![("authorization", ""), ("x-api-key", good.as_str())],
+            "200",
+        ),
+        ("blank header", INDEX.into(), vec![("x-api-key", " ")], "401 token_missing"),
+        (
+            "blank header, public channel",
+            "/open/noarch/repodata.json".into(),
+            vec![("authorization", "")],
+            "200",
+        ),
+        (
+            "scheme without a token, public channel",
+            "/open/noarch/repodata.json".into(),
+            vec![("authorization", "Bearer ")],
+            "401 token_unknown",
+        ),
         ("masked, public channel", "/t/*****/open/noarch/repodata.json".into(), vec![], "200"),
     ] {
         assert_eq!(gate.ask("GET", &target, &headers).await.verdict(), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_and_unknown_tokens_get_the_same_answer_while_the_store_is_down() {
+    let gate = Gate::with_fixtures().await;
+    let unknown = Minted::random().unwrap();
+    let both = [unknown.expose(), "nonsense"];
+    for token in both {
+        assert_eq!(gate.get(&format!("/t/{token}{INDEX}")).await.verdict(), "401 token_unknown", "{token}");
+    }
+    std::fs::rename(gate.directory.path().join("var"), gate.directory.path().join("away")).unwrap();
+    let began = Instant::now();
+    // Noticed by the next reading of the feed.
+    while gate.get(&format!("/t/nonsense{INDEX}")).await.verdict() == "401 token_unknown" {
+        assert!(began.elapsed() < Duration::from_secs(10), "not noticed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for token in both {
+        for channel in [INDEX, "/open/noarch/repodata.json"] {
+            let reply = gate.get(&format!("/t/{token}{channel}")).await;
+            assert_eq!(reply.verdict(), "503 store_unavailable", "{token} {channel}");
+            assert!(reply.header("retry-after").is_some(), "{token} {channel}");
+        }
     }
 }
 
