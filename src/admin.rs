@@ -60,6 +60,11 @@ impl Admin {
         }
     }
 
+    /// Answers a head that could not be parsed, with the status that says why.
+    pub fn malformed(&self, status: StatusCode) -> Response<Full<Bytes>> {
+        problem(status, "request_invalid", "Malformed request")
+    }
+
     /// Answers a request that there is no room for.
     pub fn overloaded(&self) -> Response<Full<Bytes>> {
         let mut response =

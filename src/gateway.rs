@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use ipnet::IpNet;
 
 pub use self::body::Body;
@@ -143,6 +143,22 @@ impl Gateway {
             path: redact::raw_path(request.uri.path()),
         };
         respond::refuse(&Refusal::Overloaded, "", method, Receipt::open(&self.metrics, asking))
+    }
+
+    /// Answers a head that could not be parsed, as `status` says. Nothing else is known of the request: not its
+    /// method, and of the client only the address it connects from.
+    pub fn malformed(&self, status: StatusCode, peer: SocketAddr) -> Response<Body> {
+        let asking = Asking {
+            request_id: self.request_ids.next(),
+            client: peer.ip().to_canonical(),
+            method: "other",
+            path: redact::UNPARSABLE.to_owned(),
+        };
+        let refusal = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => Refusal::HeadTooLong,
+            _ => Refusal::Unparsable,
+        };
+        respond::refuse(&refusal, "", &Method::GET, Receipt::open(&self.metrics, asking))
     }
 
     /// Steps 2 to 6.

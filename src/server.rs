@@ -3,8 +3,9 @@
 //! A listener gives each complete request to a [`Respond`] and sends what it answers. It bounds everything a client can
 //! do around that: time for the handshake and for a head, bytes of a head and of a body, connections, requests in
 //! flight, streams, resets, and how slowly a response may be taken. It must never know what a request is for: no
-//! channels, tokens, or reasons for a status. The statuses it sends itself are hyper's, before there is a request: 400
-//! for a malformed head, 414 and 431 for one that is too long.
+//! channels, tokens, or reasons for a status. hyper refuses a malformed HTTP/1 head with 400, and one that is too long
+//! with 431 or 414, before there is a request; [`Respond::malformed`] says what is sent then. Over HTTP/2 the h2 crate
+//! resets such a stream, or answers a bare 431, and leaves no hook.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -14,7 +15,8 @@
 //! | `activity` | what a connection does since when, and its deadlines (pure but for a lock) |
 //! | `pace` | the arithmetic of the minimum drain rate (pure) |
 //! | `socket`, `wire` | the byte stream below and above TLS |
-//! | `request_line` | raw `<` and `>` of pasted URLs (pure) |
+//! | `request_line` | request lines that `http::Uri` would refuse (pure) |
+//! | `malformed` | the answer to a head that hyper refuses |
 //! | `incoming`, `outgoing` | the bodies of requests and responses |
 //! | `streams` | HTTP/2 streams and those that stall |
 //! | `tls` | certificates and their reload |
@@ -27,13 +29,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tokio::net::{TcpListener, TcpSocket};
 
 mod accept;
 mod activity;
 mod connection;
 mod incoming;
+mod malformed;
 mod meters;
 mod outgoing;
 mod pace;
@@ -73,6 +76,10 @@ pub trait Respond: Send + Sync + 'static {
 
     /// The response to a request beyond [`Config::requests_in_flight_max`]. It cannot wait for anything.
     fn overloaded(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body>;
+
+    /// The response to an HTTP/1 head that could not be parsed: `status` is 400, or 431 or 414 if it was too long. It
+    /// ends the connection. Its body has to be ready: it is polled until it has nothing more at once.
+    fn malformed(&self, status: StatusCode, peer: Peer) -> Response<Self::Body>;
 }
 
 /// Who is at the other end of a connection.

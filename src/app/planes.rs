@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::admin::Admin;
@@ -25,6 +25,10 @@ impl Respond for DataPlane {
         let (parts, _discarded) = request.into_parts();
         self.0.overloaded(&parts, peer.address)
     }
+
+    fn malformed(&self, status: StatusCode, peer: Peer) -> Response<gateway::Body> {
+        self.0.malformed(status, peer.address)
+    }
 }
 
 /// The admin plane behind its listener.
@@ -39,5 +43,9 @@ impl Respond for AdminPlane {
 
     fn overloaded(&self, _request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
         self.0.overloaded()
+    }
+
+    fn malformed(&self, status: StatusCode, _peer: Peer) -> Response<Full<Bytes>> {
+        self.0.malformed(status)
     }
 }

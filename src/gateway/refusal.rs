@@ -12,6 +12,10 @@ use crate::verify::LookupError;
 /// Why a request gets a problem body. `respond` gives each its status, code and sentence.
 #[derive(Debug)]
 pub enum Refusal {
+    /// A head that is no HTTP.
+    Unparsable,
+    /// A head that is longer, or has more fields, than the gate reads.
+    HeadTooLong,
     /// A request that does not say which host it is for.
     Host(HostError),
     /// Neither GET nor HEAD.

@@ -176,6 +176,18 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
         passing("overloaded", "Gate overloaded", detail, seconds)
     };
     match refusal {
+        Refusal::Unparsable => plain(
+            StatusCode::BAD_REQUEST,
+            "request_invalid",
+            "Malformed request",
+            "The request is malformed: its head is not valid HTTP. Look for spaces or control characters in the channel URL and in the headers your client sends.".to_owned(),
+        ),
+        Refusal::HeadTooLong => plain(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "request_invalid",
+            "Request head too long",
+            "The request is malformed: its head is longer, or has more fields, than this gate reads. Look at the channel URL and the headers your client sends.".to_owned(),
+        ),
         Refusal::Host(error) => plain(
             StatusCode::BAD_REQUEST,
             "request_invalid",

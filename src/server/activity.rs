@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Config;
 use super::pace::{Floor, Pace};
+use super::request_line::Begun;
 
 /// The limits one connection lives under, drawn from [`Config`].
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +83,9 @@ struct State {
     phase: Phase,
     /// Responses begun and not ended.
     open: u32,
-    requests: u64,
+    begun: Begun,
+    /// No response is open, and all bytes of those that were are handed over.
+    settled: bool,
     /// Requests whose client went away before they were answered.
     cancelled: u32,
     /// Told to end.
@@ -113,7 +116,8 @@ impl Activity {
             protocol: Protocol::Http1,
             phase: Phase::Head { since: now },
             open: 0,
-            requests: 0,
+            begun: Begun::default(),
+            settled: true,
             cancelled: 0,
             closing: false,
             unread: false,
@@ -160,10 +164,11 @@ impl Activity {
         true
     }
 
-    /// A request's head is complete.
-    pub(super) fn request_begun(&self) {
+    /// A request's head is complete. `body`: whether it announces a body.
+    pub(super) fn request_begun(&self, body: bool) {
         let mut state = self.state();
-        state.requests += 1;
+        state.begun = Begun { requests: state.begun.requests + 1, body };
+        state.settled = false;
         state.open += 1;
         state.phase = Phase::Serving;
     }
@@ -180,8 +185,25 @@ impl Activity {
         }
     }
 
-    /// A request body was given up before its end.
-    pub(super) fn body_abandoned(&self) {
+    /// The requests so far.
+    pub(super) fn begun(&self) -> Begun {
+        self.state().begun
+    }
+
+    /// hyper has nothing left to write.
+    pub(super) fn handed_over(&self) {
+        let mut state = self.state();
+        state.settled |= state.open == 0;
+    }
+
+    /// Whether nothing that hyper writes now can belong to a request.
+    pub(super) fn settled(&self) -> bool {
+        self.state().settled
+    }
+
+    /// The client may go on sending what nobody reads: the rest of a body that was given up, or what follows a
+    /// malformed head.
+    pub(super) fn left_unread(&self) {
         self.state().unread = true;
     }
 
@@ -269,7 +291,7 @@ impl State {
     /// Whether the client mostly cancels what it asks for (CVE-2023-44487 "rapid reset", spread out so that each
     /// request is begun before it is cancelled).
     fn floods(&self, limits: &Limits) -> bool {
-        self.cancelled > limits.cancelled_requests_max && u64::from(self.cancelled) * 2 > self.requests
+        self.cancelled > limits.cancelled_requests_max && u64::from(self.cancelled) * 2 > self.begun.requests
     }
 }
 

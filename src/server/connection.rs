@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -26,7 +28,7 @@ use super::outgoing::{InFlight, Open, Outgoing};
 use super::socket::Socket;
 use super::streams::{StreamExecutor, StreamPace};
 use super::tls::ALPN_HTTP2;
-use super::wire::{Transport, Wire};
+use super::wire::{self, Transport, Wire};
 use super::{Config, Meters, Peer, Respond, Shutdown, Tls};
 
 /// What all connections of a listener share.
@@ -51,9 +53,16 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
         // Nothing has been asked yet, so nothing is lost.
         () = listener.shutdown.begun() => None,
     };
-    let Some((wire, protocol)) = opened else { return };
+    let Some((transport, (protocol, received))) = opened else { return };
     activity.speaks(protocol);
     let peer = Peer { address, tls: listener.tls.is_some() };
+    let wire = Wire::new(
+        transport,
+        (protocol, received),
+        listener.config.header_bytes_max,
+        (Arc::clone(&listener.respond), peer),
+        Arc::clone(&activity),
+    );
     let service = service_fn(|request| respond(&listener, &activity, peer, request));
     let io = TokioIo::new(wire);
     let ended = match protocol {
@@ -76,13 +85,13 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
     }
 }
 
-/// Gets a connection to where requests can be read from it. `None` if it ended before.
+/// Gets a connection to where its protocol is known, with what was read to tell. `None` if it ended before.
 async fn open<R>(
     listener: &Listener<R>,
     socket: Socket,
     activity: &Arc<Activity>,
-) -> Option<(Wire, Protocol)> {
-    let transport = match &listener.tls {
+) -> Option<(Transport, (Protocol, BytesMut))> {
+    let mut transport = match &listener.tls {
         None => Transport::Plain(socket),
         Some(tls) => {
             let accept = timeout(listener.config.tls_handshake_timeout, tls.acceptor().accept(socket)).await;
@@ -96,7 +105,7 @@ async fn open<R>(
             let transport = Transport::Tls(Box::new(stream));
             if http2 {
                 activity.opened(Instant::now());
-                return Some((Wire::negotiated(transport, Arc::clone(activity)), Protocol::Http2));
+                return Some((transport, (Protocol::Http2, BytesMut::new())));
             }
             transport
         }
@@ -104,9 +113,8 @@ async fn open<R>(
     let now = Instant::now();
     activity.opened(now);
     let deadline = activity.head_deadline(now).into();
-    let wire = Wire::open(transport, Arc::clone(activity), listener.config.header_bytes_max);
-    match timeout_at(deadline, wire).await {
-        Ok(opened) => opened.ok().flatten(),
+    match timeout_at(deadline, wire::tell_protocol(&mut transport)).await {
+        Ok(told) => told.ok().flatten().map(|told| (transport, told)),
         Err(_) => {
             listener.meters.ended(Ended::HeaderTimeout).inc();
             None
@@ -169,7 +177,7 @@ fn respond<R: Respond>(
     peer: Peer,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Outgoing<R::Body>>, Infallible>> + Send + 'static {
-    let open = Open::begin(activity);
+    let open = Open::begin(activity, !request.body().is_end_stream());
     let listener = Arc::clone(listener);
     let activity = Arc::clone(activity);
     async move {

@@ -108,7 +108,7 @@ impl Body for RequestBody {
         match ready!(unread.poll_frame(cx)) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
-                unread.activity.body_abandoned();
+                unread.activity.left_unread();
                 self.unread = None;
                 Poll::Ready(Some(Err(error)))
             }
@@ -182,11 +182,11 @@ impl Drop for RequestBody {
             Ok(runtime) if unread.discard => {
                 runtime.spawn(async move {
                     if !unread.discard().await {
-                        unread.activity.body_abandoned();
+                        unread.activity.left_unread();
                     }
                 });
             }
-            _ => unread.activity.body_abandoned(),
+            _ => unread.activity.left_unread(),
         }
     }
 }

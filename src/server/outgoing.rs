@@ -117,8 +117,9 @@ where
 }
 
 impl Open {
-    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
-        activity.request_begun();
+    /// `body`: whether the request announces one.
+    pub(super) fn begin(activity: &Arc<Activity>, body: bool) -> Self {
+        activity.request_begun(body);
         Self { activity: Arc::clone(activity), answered: false }
     }
 }

@@ -1,7 +1,8 @@
-//! The byte stream hyper speaks over: plain or TLS, with what was read to tell the protocol put back in front.
+//! The byte stream hyper speaks over: plain or TLS, with request lines made legal on the way in and hyper's bare
+//! refusals replaced on the way out.
 //!
-//! Must never decide anything about a message beyond its first line. Read `request_line` for what is done to that
-//! line, `connection` for who calls this.
+//! Must never decide what is done to a line (`request_line`) or what is said of a malformed head (the responder).
+//! Read `connection` for who calls this.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,8 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Protocol};
-use super::request_line::{self, Opening, Scanner};
+use super::malformed;
+use super::request_line::{self, Opening, RequestLines, Step};
 use super::socket::Socket;
+use super::{Peer, Respond};
 
 /// A connection's transport.
 #[derive(Debug)]
@@ -24,50 +27,103 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<Socket>>),
 }
 
-/// A transport, the bytes already read from it, and the activity it reports to.
+/// A transport, what is held back of its bytes, and the activity it reports to.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct Wire<R> {
     transport: Transport,
-    read_ahead: Bytes,
+    protocol: Protocol,
+    lines: RequestLines,
+    /// Read, and not ready to be handed over.
+    held: BytesMut,
+    /// To be handed over before anything else.
+    ready: Bytes,
+    /// Sent in place of what hyper wrote.
+    instead: Option<Instead>,
+    respond: Arc<R>,
+    peer: Peer,
     activity: Arc<Activity>,
 }
 
-impl Wire {
-    /// A wire nothing has been read from, of a connection that negotiated HTTP/2.
-    pub(super) fn negotiated(transport: Transport, activity: Arc<Activity>) -> Self {
-        Self { transport, read_ahead: Bytes::new(), activity }
+#[derive(Debug)]
+struct Instead {
+    left: Bytes,
+    /// How many bytes hyper wrote.
+    stands_for: usize,
+}
+
+impl<R: Respond> Wire<R> {
+    /// A wire of a connection that speaks `protocol`; `received` was read to tell. A request line is held back until
+    /// it is complete or has `line_bytes_max` bytes.
+    pub(super) fn new(
+        transport: Transport,
+        (protocol, received): (Protocol, BytesMut),
+        line_bytes_max: usize,
+        (respond, peer): (Arc<R>, Peer),
+        activity: Arc<Activity>,
+    ) -> Self {
+        let (held, ready) = match protocol {
+            Protocol::Http1 => (received, Bytes::new()),
+            Protocol::Http2 => (BytesMut::new(), received.freeze()),
+        };
+        let lines = RequestLines::new(line_bytes_max);
+        Self { transport, protocol, lines, held, ready, instead: None, respond, peer, activity }
     }
 
-    /// Reads until the protocol is known: a complete first line, an HTTP/2 preface (plaintext only; over TLS the
-    /// protocol is negotiated), or `limit` bytes of neither, which hyper will refuse. `None` if the client ended
-    /// before it sent anything.
-    pub(super) async fn open(
-        mut transport: Transport,
-        activity: Arc<Activity>,
-        limit: usize,
-    ) -> io::Result<Option<(Self, Protocol)>> {
-        let prior_knowledge = matches!(transport, Transport::Plain(_));
-        let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
-        let mut scanner = Scanner::default();
-        let protocol = loop {
-            if transport.read_buf(&mut received).await? == 0 {
-                if received.is_empty() {
-                    return Ok(None);
-                }
-                break Protocol::Http1;
-            }
-            match scanner.look(&received, prior_knowledge) {
-                Opening::Http2Preface => break Protocol::Http2,
-                Opening::Http1 => break Protocol::Http1,
-                Opening::Incomplete if received.len() >= limit => break Protocol::Http1,
-                Opening::Incomplete => {}
+    /// Does what `step` says with what is held. False: nothing can be handed over.
+    fn take(&mut self, step: Step) -> bool {
+        self.ready = match step {
+            Step::More => return false,
+            Step::Pass(bytes) if bytes >= self.held.len() => std::mem::take(&mut self.held).freeze(),
+            Step::Pass(bytes) => self.held.split_to(bytes).freeze(),
+            Step::Replace(bytes, line) => {
+                self.held.advance(bytes.min(self.held.len()));
+                line
             }
         };
-        let read_ahead = match protocol {
-            Protocol::Http1 => request_line::rewrite(received),
-            Protocol::Http2 => received.freeze(),
-        };
-        Ok(Some((Self { transport, read_ahead, activity }, protocol)))
+        true
+    }
+
+    /// What to send in place of `written`, if that is hyper's bare answer to a malformed head.
+    fn instead_of(&self, written: &[u8]) -> Option<Instead> {
+        if self.protocol != Protocol::Http1 || !self.activity.settled() {
+            return None;
+        }
+        let status = malformed::recognise(written)?;
+        self.activity.left_unread();
+        let left = malformed::render(written, self.respond.malformed(status, self.peer));
+        Some(Instead { left, stands_for: written.len() })
+    }
+
+    /// Sends what goes out instead of something else, if there is such. `None` if there is not.
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        let instead = self.instead.as_mut()?;
+        while instead.left.has_remaining() {
+            match Pin::new(&mut self.transport).poll_write(cx, &instead.left) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(bytes)) => instead.left.advance(bytes),
+                other => return Some(other),
+            }
+        }
+        let stands_for = instead.stands_for;
+        self.instead = None;
+        Some(Poll::Ready(Ok(stands_for)))
+    }
+}
+
+/// Reads until the protocol of a connection is known: an HTTP/2 preface (plaintext only; over TLS the protocol is
+/// negotiated), or anything else. `None` if the client ended before it sent anything.
+pub(super) async fn tell_protocol(transport: &mut Transport) -> io::Result<Option<(Protocol, BytesMut)>> {
+    let prior_knowledge = matches!(transport, Transport::Plain(_));
+    let mut received = BytesMut::with_capacity(FIRST_READ_BYTES);
+    loop {
+        if transport.read_buf(&mut received).await? == 0 {
+            return Ok((!received.is_empty()).then_some((Protocol::Http1, received)));
+        }
+        match request_line::opening(&received, prior_knowledge) {
+            Opening::Http2Preface => return Ok(Some((Protocol::Http2, received))),
+            Opening::Http1 => return Ok(Some((Protocol::Http1, received))),
+            Opening::Incomplete => {}
+        }
     }
 }
 
@@ -121,32 +177,71 @@ impl AsyncWrite for Transport {
     }
 }
 
-impl AsyncRead for Wire {
+impl<R: Respond> AsyncRead for Wire<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read_ahead.has_remaining() {
-            let bytes = self.read_ahead.len().min(buf.remaining());
-            buf.put_slice(&self.read_ahead.split_to(bytes));
-            return Poll::Ready(Ok(()));
+        let this = &mut *self;
+        loop {
+            if this.ready.has_remaining() {
+                let bytes = this.ready.len().min(buf.remaining());
+                buf.put_slice(&this.ready.split_to(bytes));
+                return Poll::Ready(Ok(()));
+            }
+            if !this.held.is_empty() {
+                let step = this.lines.step(&this.held, this.activity.begun());
+                if this.take(step) {
+                    continue;
+                }
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
+            let received = buf.filled().get(before..).unwrap_or_default();
+            if received.is_empty() {
+                if this.held.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                // It ended within a line: hyper is to see what there is of it.
+                this.lines.lose();
+                continue;
+            }
+            if !this.activity.received(Instant::now) {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "requests cancelled in a flood",
+                )));
+            }
+            if this.protocol == Protocol::Http2 {
+                return Poll::Ready(Ok(()));
+            }
+            if !this.held.is_empty() {
+                this.held.extend_from_slice(received);
+                buf.set_filled(before);
+                continue;
+            }
+            // Nearly always a whole head, or bytes that are not looked at: they stay where they are.
+            let step = this.lines.step(received, this.activity.begun());
+            if step == Step::Pass(received.len()) {
+                return Poll::Ready(Ok(()));
+            }
+            this.held.extend_from_slice(received);
+            buf.set_filled(before);
+            this.take(step);
         }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
-        if buf.filled().len() > before && !self.activity.received(Instant::now) {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "requests cancelled in a flood",
-            )));
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
+impl<R: Respond> AsyncWrite for Wire<R> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write(cx, buf)
+        if self.instead.is_none() {
+            self.instead = self.instead_of(buf);
+        }
+        match self.poll_instead(cx) {
+            Some(written) => written,
+            None => Pin::new(&mut self.transport).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
@@ -154,7 +249,13 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write_vectored(cx, bufs)
+        if let ([only], None) = (bufs, &self.instead) {
+            self.instead = self.instead_of(only);
+        }
+        match self.poll_instead(cx) {
+            Some(written) => written,
+            None => Pin::new(&mut self.transport).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -162,6 +263,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write.
+        self.activity.handed_over();
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 

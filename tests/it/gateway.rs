@@ -6,6 +6,7 @@ mod canary;
 mod carriers;
 mod hygiene;
 mod indexes;
+mod malformed;
 mod memory;
 mod paths;
 mod protocols;

@@ -44,7 +44,7 @@ fn new_connection_without_head_is_cut_on_time() {
 fn running_request_has_no_deadline() {
     let start = Instant::now();
     let activity = connection(start);
-    activity.request_begun();
+    activity.request_begun(false);
     assert!(goes_on(&activity, start));
 }
 
@@ -52,7 +52,7 @@ fn running_request_has_no_deadline() {
 fn idle_connection_is_closed_and_then_cut() {
     let start = Instant::now();
     let activity = connection(start);
-    activity.request_begun();
+    activity.request_begun(false);
     activity.request_ended(true, || start);
     assert_eq!(end(&activity, start), (KEEP_ALIVE, Verdict::Close(Ended::Idle)));
     activity.closing();
@@ -63,7 +63,7 @@ fn idle_connection_is_closed_and_then_cut() {
 fn first_byte_of_next_http1_request_starts_its_time() {
     let start = Instant::now();
     let activity = connection(start);
-    activity.request_begun();
+    activity.request_begun(false);
     activity.request_ended(true, || start);
     let first_byte = start + Duration::from_secs(60);
     assert!(activity.received(|| first_byte));
@@ -77,8 +77,8 @@ fn http2_frames_do_not_keep_an_idle_connection() {
     let start = Instant::now();
     let activity = connection(start);
     activity.speaks(Protocol::Http2);
-    activity.request_begun();
-    activity.request_begun();
+    activity.request_begun(false);
+    activity.request_begun(false);
     activity.request_ended(true, || start);
     assert!(goes_on(&activity, start), "one stream is still open");
     activity.request_ended(true, || start);
@@ -94,10 +94,10 @@ fn lingering_ends() {
     assert_eq!(end(&activity, start), (HEAD, Verdict::Cut(Ended::Unread)));
 
     let activity = connection(start);
-    activity.request_begun();
+    activity.request_begun(false);
     activity.request_ended(true, || start);
     assert!(!activity.lingers(start), "nothing is left to read");
-    activity.body_abandoned();
+    activity.left_unread();
     assert!(activity.lingers(start));
     activity.speaks(Protocol::Http2);
     assert!(!activity.lingers(start));
@@ -106,7 +106,7 @@ fn lingering_ends() {
 #[test]
 fn blocked_socket_is_cut_whatever_the_phase() {
     let activity = connection(Instant::now());
-    activity.request_begun();
+    activity.request_begun(false);
     activity.blocked();
     activity.request_ended(true, Instant::now);
     let now = Instant::now();
@@ -127,7 +127,7 @@ fn cancelling_most_requests_is_a_flood() {
         let activity = connection(start);
         activity.speaks(Protocol::Http2);
         for index in 0..cancelled + answered {
-            activity.request_begun();
+            activity.request_begun(false);
             activity.request_ended(index >= cancelled, || start);
         }
         assert_eq!(activity.received(|| start), expected, "{name}");

@@ -23,9 +23,12 @@ async fn pasted_masked_token_reaches_the_responder() {
     let mut at_once = stage.connect().await;
     at_once.send(request).await;
     assert!(at_once.response().await.ends_with("/t/%3CTOKEN%3E/%60c"));
-    // Only the first line of a connection can be told from a body, so only it is rewritten.
     at_once.send(request).await;
-    assert!(at_once.response().await.starts_with("HTTP/1.1 400 "));
+    assert!(at_once.response().await.ends_with("/t/%3CTOKEN%3E/%60c"), "and again");
+    at_once.send(request.repeat(3)).await;
+    for _ in 0..3 {
+        assert!(at_once.response().await.ends_with("/t/%3CTOKEN%3E/%60c"), "pipelined");
+    }
 
     let mut byte_by_byte = stage.connect().await;
     byte_by_byte.0.set_nodelay(true).unwrap();
@@ -33,6 +36,61 @@ async fn pasted_masked_token_reaches_the_responder() {
         byte_by_byte.send([byte]).await;
     }
     assert!(byte_by_byte.response().await.ends_with("/t/%3CTOKEN%3E/%60c"));
+}
+
+#[tokio::test]
+async fn body_that_looks_like_a_request_line_stays_a_body() {
+    let stage = Stage::start(Config::default());
+    let body = "GET /<x> HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = format!("POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    for between in ["", "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut client = stage.connect().await;
+        if !between.is_empty() {
+            client.send(between).await;
+            assert!(client.response().await.ends_with("/a"));
+        }
+        client.send(format!("{request}{body}")).await;
+        assert!(client.response().await.ends_with(&format!("{} bytes", body.len())));
+        client.send(&request).await;
+        client.send(body).await;
+        assert!(client.response().await.ends_with(&format!("{} bytes", body.len())));
+        // Where lines begin is not followed behind a body.
+        client.send(body).await;
+        assert!(client.response().await.starts_with("HTTP/1.1 400 "));
+    }
+}
+
+#[tokio::test]
+async fn malformed_head_gets_the_responders_answer() {
+    let stage = Stage::start(Config::default());
+    let good = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    for before in [0, 1, 3] {
+        // One after the other, and all at once.
+        for at_once in [false, true] {
+            let mut client = stage.connect().await;
+            client.send(good.repeat(if at_once { 0 } else { before })).await;
+            for _ in 0..if at_once { 0 } else { before } {
+                assert!(client.response().await.ends_with("/a"));
+            }
+            client.send(format!("{}nonsense\r\n\r\n", good.repeat(if at_once { before } else { 0 }))).await;
+            for _ in 0..if at_once { before } else { 0 } {
+                assert!(client.response().await.ends_with("/a"));
+            }
+            let response = client.response().await;
+            assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{response}");
+            assert!(response.ends_with("\r\n\r\nmalformed"), "{response}");
+            assert_eq!(response.matches("connection: close\r\n").count(), 1, "{response}");
+            assert_eq!(response.matches("date: ").count(), 1, "{response}");
+            assert_eq!(client.rest().await, (Vec::new(), None));
+        }
+    }
+    // More than is read: the answers have to survive it.
+    let mut client = stage.connect().await;
+    client.send(format!("{good}nonsense\r\n\r\n{}", "z".repeat(256 << 10))).await;
+    let (received, error) = client.rest().await;
+    assert!(received.ends_with(b"malformed"), "{}", String::from_utf8_lossy(&received));
+    assert_eq!(error, None);
+    stage.until_bodies(0).await;
 }
 
 #[tokio::test]

@@ -137,6 +137,12 @@ impl Respond for Script {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
     }
+
+    fn malformed(&self, status: StatusCode, _: Peer) -> Response<Answer> {
+        let mut response = self.text("malformed".to_owned());
+        *response.status_mut() = status;
+        response
+    }
 }
 
 impl Script {
