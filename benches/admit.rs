@@ -20,7 +20,7 @@ use channelgate::conda::{ChannelName, RequestTarget};
 use channelgate::gateway::admission::admit;
 use channelgate::metrics::Metrics;
 use channelgate::policy::{Access, Channel, Channels};
-use channelgate::store::{self, NewToken, Purpose, Store};
+use channelgate::store::{self, Actor, NewToken, Purpose, Store};
 use channelgate::token::Minted;
 use channelgate::verify::{self, Verifier};
 use http::HeaderMap;
@@ -38,7 +38,7 @@ async fn bench() {
     let url = format!("sqlite:{}/channelgate.db", directory.path().display());
     let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
     let clock = Clock::system();
-    store.create_organization("acme", "Acme", Default::default(), clock.now()).await.unwrap();
+    store.create_organization("acme", "Acme", Default::default(), &Actor::gate(), clock.now()).await.unwrap();
 
     let mut paths = Vec::with_capacity(TOKENS);
     let mut digests = Vec::with_capacity(TOKENS);
@@ -47,12 +47,16 @@ async fn bench() {
         let minted = Minted::random().unwrap();
         let token = NewToken {
             organization: "acme".into(),
-            purpose: Purpose::Scoped { name: format!("token {number}") },
+            purpose: Purpose::Scoped { name: format!("token {number}"), acts_as: None },
             scopes: "conda:download".parse().unwrap(),
             channels: None,
             expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
+            imported: false,
         };
-        store.insert_token(&token, &minted.digest(), clock.now(), Duration::ZERO).await.unwrap();
+        store
+            .insert_token(&token, &minted.digest(), &Actor::gate(), clock.now(), Duration::ZERO)
+            .await
+            .unwrap();
         digests.push(minted.digest());
         paths.push(format!("/t/{}/conda-forge/linux-64/numpy-2.4.0-py313h1_0.conda", minted.expose()));
     }

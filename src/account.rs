@@ -1,10 +1,18 @@
 //! Organizations and the rules of their life: pure functions of facts and time.
 //!
-//! Knows no SQL and no HTTP. Neighbours: [`crate::token`] for what an organization hands out, [`crate::store`] for where it is kept.
+//! Knows no SQL and no HTTP. Neighbours: [`crate::token`] for what an organization hands out, `store` for where it is kept.
 
+mod group;
+mod name;
 mod organization;
+mod seat;
 
-pub use organization::{AFTER_SUBSCRIPTION, NameError, Organization, Subscription, check_name};
+pub use group::{Grant, Group, Permission, UnknownPermission};
+pub use name::{NameError, check_name, check_user};
+pub use organization::{
+    AFTER_SUBSCRIPTION, EndsInThePast, Organization, Subscription, SubscriptionOver, SubscriptionState,
+};
+pub use seat::{Role, Seat, UnknownRole};
 
 #[cfg(test)]
 mod tests;

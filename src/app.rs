@@ -6,11 +6,12 @@
 //! | the data directory, the store | one sentence that names the file, exit 1 |
 //! | both listeners | one sentence that names the address, exit 1 |
 //! | the first start (`app/bootstrap.rs`) | one sentence that names the file, exit 1; the next start is the first |
-//! | the feed follower, both planes | – |
+//! | the feed follower, the ledger's keeper, the audit's head in the log (`app/head.rs`), both planes | – |
 //!
 //! Two apps in one process work: nothing here is global. Read `app/run.rs` next, for signals.
 
 mod bootstrap;
+mod head;
 mod parts;
 mod planes;
 mod run;
@@ -36,6 +37,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::ledger::{self, Ledger};
 use crate::metrics::Metrics;
 use crate::server::{self, Bound, Shutdown, Tls};
 use crate::store::Store;
@@ -50,13 +52,15 @@ pub struct App {
     clock: Clock,
     store: Store,
     verifier: Verifier,
+    ledger: Ledger,
     gateway: Arc<Gateway>,
     upstream_meters: upstream::Meters,
     tls: Option<Arc<Tls>>,
     started_with: Config,
     shutdown: Shutdown,
     planes: Vec<JoinHandle<server::Drained>>,
-    follower: JoinHandle<()>,
+    /// What runs beside the planes until they end.
+    companions: Vec<JoinHandle<()>>,
     first_start: Option<PathBuf>,
 }
 
@@ -86,15 +90,23 @@ impl App {
         let admin = Bound::bind(config.admin.address)?;
         let (data_address, admin_address) = (data.local_addr(), admin.local_addr());
         // After everything that usually fails: the words of the first start are said once, and only by a gate that starts.
-        let first_start = bootstrap::run(&store, &config.data_dir, clock.now()).await?;
+        let first_start = Box::pin(bootstrap::run(&store, &config.data_dir, clock.now())).await?;
 
-        let gateway = Arc::new(Gateway::new(routing, verifier.clone(), clock.clone(), metrics.clone()));
+        let ledger_meters = ledger::Meters::register(metrics.registry())?;
+        let ledger = Ledger::new(store.clone(), ledger::Config::default(), ledger_meters);
+        let gateway = Gateway::new(routing, verifier.clone(), ledger.clone(), clock.clone(), metrics.clone());
+        let gateway = Arc::new(gateway);
         let admin_plane = Admin::new(verifier.clone(), metrics.clone());
         let shutdown = Shutdown::new();
-        let follower = tokio::spawn({
-            let (verifier, shutdown) = (verifier.clone(), shutdown.clone());
-            async move { verifier.follow(async move { shutdown.begun().await }).await }
-        });
+        let begun = || {
+            let shutdown = shutdown.clone();
+            async move { shutdown.begun().await }
+        };
+        let companions = vec![
+            tokio::spawn(verifier.clone().follow(begun())),
+            tokio::spawn(ledger.clone().keep(begun())),
+            tokio::spawn(head::tell(store.clone(), begun())),
+        ];
         let limits = parts::server(config);
         let meters = |plane| server::Meters::register(metrics.registry(), plane);
         let planes = vec![
@@ -122,13 +134,14 @@ impl App {
             clock,
             store,
             verifier,
+            ledger,
             gateway,
             upstream_meters,
             tls,
             started_with: config.clone(),
             shutdown,
             planes,
-            follower,
+            companions,
             first_start,
         })
     }
@@ -191,7 +204,11 @@ impl App {
         for plane in self.planes.drain(..) {
             cut += plane.await.map_or(0, |summary| summary.cut);
         }
-        let _ = tokio::time::timeout(STORE_PATIENCE, &mut self.follower).await;
+        for companion in self.companions.drain(..) {
+            let _ = tokio::time::timeout(STORE_PATIENCE, companion).await;
+        }
+        // Of the requests that ended since, too.
+        let _ = tokio::time::timeout(STORE_PATIENCE, self.ledger.flush()).await;
         let _ = tokio::time::timeout(STORE_PATIENCE, self.store.close()).await;
         cut
     }
@@ -203,7 +220,9 @@ impl Drop for App {
         for plane in &self.planes {
             plane.abort();
         }
-        self.follower.abort();
+        for companion in &self.companions {
+            companion.abort();
+        }
     }
 }
 

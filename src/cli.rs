@@ -10,10 +10,14 @@
 //! be typed.
 
 mod args;
-mod explain;
+mod audit;
+mod channel;
+pub mod explain;
+mod group;
 mod org;
 mod output;
 mod ready;
+mod seat;
 mod session;
 mod token;
 mod view;
@@ -23,10 +27,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::ErrorKind as ClapErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Arguments, Command, Output};
+use self::args::{Arguments, Command, Output, Shell};
 use self::output::tell;
 use self::session::Session;
 use crate::app::{self, ComposeError};
@@ -111,14 +115,25 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Org(command) => {
             Session::during(&read()?.1, yes, async |session| org::run(command, session).await).await?;
         }
+        Command::Seat(command) => {
+            Session::during(&read()?.1, yes, async |session| seat::run(command, session).await).await?;
+        }
         Command::Token(command) => {
             Session::during(&read()?.1, yes, async |session| token::run(command, session).await).await?;
+        }
+        Command::Group(command) => {
+            Session::during(&read()?.1, yes, async |session| group::run(command, session).await).await?;
+        }
+        Command::Audit(arguments) => {
+            let audit = async |session: &Session<'_>| audit::run(arguments, session).await;
+            return Session::during(&read()?.1, yes, audit).await;
         }
         Command::Explain { url, headers, output } => {
             let request = explain::Request::read(&url, &headers)?;
             let explain = async |session: &Session<'_>| explain::run(&request, session, output).await;
             Session::during(&read()?.1, yes, explain).await?;
         }
+        Command::Completions { shell } => completions(shell)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -148,4 +163,17 @@ fn version(output: Output) -> anyhow::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let json = serde_json::json!({ "name": "channelgate", "version": version });
     output::print(output, &json, |_| format!("channelgate {version}\n"))
+}
+
+fn completions(shell: Shell) -> anyhow::Result<()> {
+    let generator = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(generator, &mut Arguments::command(), "channelgate", &mut script);
+    let script = String::from_utf8(script)?;
+    output::print(Output { json: false }, &script, String::clone)
 }

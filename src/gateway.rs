@@ -9,7 +9,7 @@
 //!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
 //!   6 fetch(&permit)                        index / upstream          Fetched
 //!   7 respond::ok | respond::refuse         gateway                   Response
-//! body ends or is dropped ─▶ access-log line and counters, exactly once (receipt)
+//! body ends or is dropped ─▶ access-log line and counters, exactly once (receipt); the token's last use is noted at 5 (ledger)
 //! ```
 //!
 //! Steps 1 to 5 are [`admission::admit`], which `explain` shares. Every step takes what the one before made, so that no byte leaves
@@ -47,6 +47,7 @@ use self::served::Served;
 use crate::clock::Clock;
 use crate::conda::{PathError, RequestTarget, UpstreamPath, redact};
 use crate::index::Inspector;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::policy::Permit;
 use crate::upstream::{self, Ask, Fetched};
@@ -83,14 +84,15 @@ pub struct Gateway {
     verifier: Verifier,
     clock: Clock,
     metrics: Metrics,
+    ledger: Ledger,
     request_ids: RequestIds,
 }
 
 impl Gateway {
     /// A data plane over these parts.
-    pub fn new(routing: Routing, verifier: Verifier, clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(routing: Routing, verifier: Verifier, ledger: Ledger, clock: Clock, metrics: Metrics) -> Self {
         let request_ids = RequestIds::starting_at(clock.now().as_millis());
-        Self { routing: ArcSwap::from_pointee(routing), verifier, clock, metrics, request_ids }
+        Self { routing: ArcSwap::from_pointee(routing), verifier, ledger, clock, metrics, request_ids }
     }
 
     /// Puts a new configuration in place; requests under way finish with the old one.
@@ -106,7 +108,9 @@ impl Gateway {
         let target = parse(path, routing.config.path_bytes_max);
         let mut receipt = Receipt::open(
             &self.metrics,
+            &self.ledger,
             Asking {
+                at: self.clock.now(),
                 request_id: self.request_ids.next(),
                 client: client_address::client_address(peer, headers, &routing.config.trusted_proxies),
                 method: shown_method(method),
@@ -137,18 +141,20 @@ impl Gateway {
         let method = &request.method;
         let trusted = &self.routing.load().config.trusted_proxies;
         let asking = Asking {
+            at: self.clock.now(),
             request_id: self.request_ids.next(),
             client: client_address::client_address(peer, &request.headers, trusted),
             method: shown_method(method),
             path: redact::raw_path(request.uri.path()),
         };
-        respond::refuse(&Refusal::Overloaded, "", method, Receipt::open(&self.metrics, asking))
+        respond::refuse(&Refusal::Overloaded, "", method, Receipt::open(&self.metrics, &self.ledger, asking))
     }
 
     /// Answers a head that could not be parsed, as `status` says. Nothing else is known of the request: not its
     /// method, and of the client only the address it connects from.
     pub fn malformed(&self, status: StatusCode, peer: SocketAddr) -> Response<Body> {
         let asking = Asking {
+            at: self.clock.now(),
             request_id: self.request_ids.next(),
             client: peer.ip().to_canonical(),
             method: "other",
@@ -158,7 +164,7 @@ impl Gateway {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => Refusal::HeadTooLong,
             _ => Refusal::Unparsable,
         };
-        respond::refuse(&refusal, "", &Method::GET, Receipt::open(&self.metrics, asking))
+        respond::refuse(&refusal, "", &Method::GET, Receipt::open(&self.metrics, &self.ledger, asking))
     }
 
     /// Steps 2 to 6.

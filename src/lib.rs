@@ -27,7 +27,7 @@
 //! L8  app  cli                       composition root; the only place that knows every component
 //! L7  config                         raw file -> meaning
 //! L6  gateway  admin                 faces: data plane, admin plane
-//! L5  verify  index                  memories in front of the ports: tokens, inspected indexes
+//! L5  verify  ledger  index          memories in front of the ports: tokens, their last use, inspected indexes
 //! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
@@ -59,6 +59,7 @@ pub mod conda;
 pub mod config;
 pub mod gateway;
 pub mod index;
+pub mod ledger;
 pub mod logging;
 pub mod metrics;
 pub mod policy;

@@ -10,12 +10,15 @@
 //! 2. A public channel is read by everybody else, whatever a token's scopes and channels are.
 //! 3. Without a credential the answer is "token missing" whether or not the channel exists (`notices.json`: "not found").
 //! 4. The scope is looked at before the channel, so that a channel that does not exist answers as one that is forbidden.
+//! 5. The channel's organizations, the token's own channels, and the organization's groups each only narrow.
 
 mod channel;
 mod decision;
+mod standing;
 
 pub use channel::{Access, Channel, Channels};
-pub use decision::{Asked, Caller, DenyReason, Permit, decide};
+pub use decision::{Asked, Basis, Caller, DenyReason, Forbidden, Permit, Question, decide};
+pub use standing::{Granted, Right, Rights, Standing};
 
 #[cfg(test)]
 mod tests;

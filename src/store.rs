@@ -11,21 +11,29 @@
 //! - Whatever can alter a verdict appends to the **change feed** in the same transaction, in the order of commits. A reader that
 //!   remembers verdicts follows the feed by a [`Watch`] and forgets what changed. The feed keeps a bounded number of changes; a reader
 //!   that fell behind them is told so ([`Changes::Lost`]).
+//! - Every change also appends one record to the **audit** ([`AuditRecord`]), in the same transaction: who, what, before, after. A call that
+//!   changes nothing leaves none.
+//! - A token never comes back to life: no call moves an end, and none moves the expiry of a token that is dead.
 //! - Every call has a timeout ([`Config::query_timeout`]). `now` is an argument: a store reads no clock.
 //!
 //! This module never caches, decides or logs. Read [`crate::verify`] next.
 
+mod audit;
 mod embedded;
 mod error;
 mod record;
 
 use std::time::Duration;
 
+pub use audit::{AuditFilter, AuditHash, AuditHashError, AuditHead, AuditRecord, AuditVerdict, Tampering};
 pub use embedded::Embedded;
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
-pub use record::{Change, Changes, Ended, FeedPosition, Issued, NewToken, Purpose, Reading};
+pub use record::{
+    Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken,
+    Purpose, Reading, Refused, RemovedSeat, Subject, Synced, Use, Used, Which,
+};
 
-use crate::account::{Organization, Subscription};
+use crate::account::{Grant, Group, Organization, Role, Seat, Subscription};
 use crate::clock::Timestamp;
 use crate::token::{End, TokenDigest, TokenId, TokenRecord};
 
@@ -96,10 +104,13 @@ impl Store {
         name: &str,
         title: &str,
         subscription: Subscription,
+        by: &Actor,
         now: Timestamp,
     ) -> Result<Organization, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.create_organization(name, title, subscription, now).await,
+            Self::Embedded(embedded) => {
+                embedded.create_organization(name, title, subscription, by, now).await
+            }
         }
     }
 
@@ -125,24 +136,118 @@ impl Store {
         }
     }
 
-    /// Keeps a new token under its digest.
-    ///
-    /// A site token takes the place of the organization's previous one, which ends ([`Replaced`](crate::token::EndCause::Replaced)) at
-    /// `now` plus `grace`; one before it, still in its own grace, ends by its own date.
+    /// Renews an organization's subscription until `until`; one that was cancelled begins anew. No token's expiry moves, and none that ended comes back:
+    /// [`sync_tokens`](Self::sync_tokens) moves the expiry of the living, and the dead are issued again.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Conflict`] for a scoped token whose name a living token has or
-    /// any token whose value is known, [`ErrorKind::Invalid`] for a name that cannot be.
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for an end that has passed.
+    pub async fn renew_organization(
+        &self,
+        name: &str,
+        until: Timestamp,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Organization, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.renew_organization(name, until, by, now).await,
+        }
+    }
+
+    /// Cancels an organization's subscription: every living token of it ends now. Cancelling again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn cancel_organization(
+        &self,
+        name: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Cancelled, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.cancel_organization(name, by, now).await,
+        }
+    }
+
+    /// Gives a user a seat; one who has it gets the role.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a user's name that cannot be.
+    pub async fn assign_seat(
+        &self,
+        organization: &str,
+        user: &str,
+        role: Role,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Seat, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.assign_seat(organization, user, role, by, now).await,
+        }
+    }
+
+    /// Takes a user's seat away: their individual token and every token that acts as them end now, and they leave all groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the seat.
+    pub async fn remove_seat(
+        &self,
+        organization: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<RemovedSeat, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.remove_seat(organization, user, by, now).await,
+        }
+    }
+
+    /// The seats of an organization, by user.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn seats(&self, organization: &str) -> Result<Vec<Seat>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.seats(organization).await,
+        }
+    }
+
+    /// A user's seat.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn seat(&self, organization: &str, user: &str) -> Result<Option<Seat>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.seat(organization, user).await,
+        }
+    }
+
+    /// Keeps a new token under its digest.
+    ///
+    /// A site or individual token takes the place of the previous one of its organization or user, which ends
+    /// ([`Replaced`](crate::token::EndCause::Replaced)) at `now` plus `grace`; one before it, still in its own grace, ends by its own date.
+    /// Its expiry is what the subscription gives at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, or the seat or group that it needs; [`ErrorKind::Conflict`] for a scoped token whose
+    /// name a living token has, any token whose value is known, and any token of an organization whose subscription is cancelled or over
+    /// for too long; [`ErrorKind::Invalid`] for a name that cannot be.
     pub async fn insert_token(
         &self,
         token: &NewToken,
         digest: &TokenDigest,
+        by: &Actor,
         now: Timestamp,
         grace: Duration,
     ) -> Result<Issued, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.insert_token(token, digest, now, grace).await,
+            Self::Embedded(embedded) => embedded.insert_token(token, digest, by, now, grace).await,
         }
     }
 
@@ -151,9 +256,33 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] without such a token.
-    pub async fn end_token(&self, id: TokenId, end: &End, now: Timestamp) -> Result<Ended, StoreError> {
+    pub async fn end_token(
+        &self,
+        id: TokenId,
+        end: &End,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Ended, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.end_token(id, end, now).await,
+            Self::Embedded(embedded) => embedded.end_token(id, end, by, now).await,
+        }
+    }
+
+    /// Sets the expiry of living site and individual tokens to what the subscription gives now. One that was issued again and is in its grace is
+    /// left alone. Returns those whose expiry moved.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Conflict`] if its subscription is cancelled or over for too long.
+    pub async fn sync_tokens(
+        &self,
+        organization: &str,
+        which: &Which,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<Synced>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.sync_tokens(organization, which, by, now).await,
         }
     }
 
@@ -184,6 +313,22 @@ impl Store {
         }
     }
 
+    /// The token whose place a new one would take: the living site token, or the living individual one of `user`. Not one in its grace.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn living_token(
+        &self,
+        organization: &str,
+        user: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.living_token(organization, user, now).await,
+        }
+    }
+
     /// At most `limit` tokens of an organization, oldest first, beginning behind the token `after`.
     ///
     /// # Errors
@@ -194,13 +339,13 @@ impl Store {
         organization: &str,
         after: Option<TokenId>,
         limit: u32,
-    ) -> Result<Vec<TokenRecord>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.tokens(organization, after, limit).await,
         }
     }
 
-    /// The token of this digest and the feed's position, both of one moment.
+    /// The token of this digest, what groups make of it, and the feed's position, all of one moment.
     ///
     /// # Errors
     ///
@@ -208,6 +353,203 @@ impl Store {
     pub async fn token_by_digest(&self, digest: &TokenDigest) -> Result<Reading, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.token_by_digest(digest).await,
+        }
+    }
+
+    /// When a token was last shown.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn last_use(&self, id: TokenId) -> Result<LastUse, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.last_use(id).await,
+        }
+    }
+
+    /// Writes down when tokens were last shown, all in one transaction. Tokens that there are not are passed over.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn record_uses(&self, batch: &[Use]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.record_uses(batch).await,
+        }
+    }
+
+    /// Creates a group without members or grants.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a name that cannot be, [`ErrorKind::Conflict`]
+    /// for one that is taken.
+    pub async fn create_group(
+        &self,
+        organization: &str,
+        name: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.create_group(organization, name, by, now).await,
+        }
+    }
+
+    /// The groups of an organization, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn groups(&self, organization: &str) -> Result<Vec<Group>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.groups(organization).await,
+        }
+    }
+
+    /// A group of an organization.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn group(&self, organization: &str, name: &str) -> Result<Option<Group>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.group(organization, name).await,
+        }
+    }
+
+    /// Puts a user, who has a seat, into a group. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the seat.
+    pub async fn add_member(
+        &self,
+        organization: &str,
+        group: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.add_member(organization, group, user, by, now).await,
+        }
+    }
+
+    /// Takes a user out of a group. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the user in it.
+    pub async fn remove_member(
+        &self,
+        organization: &str,
+        group: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.remove_member(organization, group, user, by, now).await,
+        }
+    }
+
+    /// Grants a channel to a group, in place of the grant that it had there, and restricts the channel to the organization's granted groups.
+    /// Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the group.
+    pub async fn grant(
+        &self,
+        organization: &str,
+        group: &str,
+        grant: &Grant,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.grant(organization, group, grant, by, now).await,
+        }
+    }
+
+    /// Takes a grant away. The channel stays restricted. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the grant.
+    pub async fn ungrant(
+        &self,
+        organization: &str,
+        group: &str,
+        channel: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.ungrant(organization, group, channel, by, now).await,
+        }
+    }
+
+    /// The channels that an organization restricted to groups, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn restrictions(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.restrictions(organization).await,
+        }
+    }
+
+    /// Lifts the restriction of a channel to groups, and takes the organization's grants of it away with it. Returns the groups that had one, by
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the restriction.
+    pub async fn unrestrict(
+        &self,
+        organization: &str,
+        channel: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.unrestrict(organization, channel, by, now).await,
+        }
+    }
+
+    /// The records of the audit that `filter` selects, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.audit(filter).await,
+        }
+    }
+
+    /// The end of the audit's chain.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.audit_head().await,
+        }
+    }
+
+    /// Reads the whole audit and checks its chain, and that a record has the hash `head` if one is given.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn verify_audit(&self, head: Option<AuditHash>) -> Result<AuditVerdict, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.verify_audit(head).await,
         }
     }
 
@@ -241,7 +583,7 @@ impl Store {
     }
 
     /// Begins what happens once in a store's life: organization `default` and its site token. `None` if it happened, or if `default`
-    /// has a living site token already.
+    /// has a living site token or no subscription already.
     ///
     /// Until the [`Bootstrap`] is committed or dropped, it holds the store's write lock: other changes wait, so be quick.
     ///

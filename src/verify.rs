@@ -49,8 +49,9 @@ pub use health::Health;
 pub use meters::Meters;
 
 use crate::clock::Clock;
+use crate::policy::Standing;
 use crate::store::{Changes, FeedPosition, Store, StoreError};
-use crate::token::{TokenDigest, TokenRecord};
+use crate::token::TokenDigest;
 use era::Era;
 use health::Contact;
 
@@ -88,7 +89,7 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// This token, dead or alive.
-    Known(Arc<TokenRecord>),
+    Known(Arc<Standing>),
     /// Nobody was issued it.
     Unknown,
 }
@@ -219,14 +220,14 @@ impl Inner {
         let proof = Duration::from_nanos(self.proof_nanos.load(Ordering::Acquire));
         let era = self.era.load();
         let store_up = self.contact.is_up();
-        if let Some((record, read_at)) = era.known.recall(digest) {
+        if let Some((standing, read_at)) = era.recall_known(digest) {
             let bound = if store_up { self.config.max_staleness } else { self.config.outage_grace };
-            return (self.age(read_at.max(proof)) < bound).then_some(Lookup::Known(record));
+            return (self.age(read_at.max(proof)) < bound).then_some(Lookup::Known(standing));
         }
         if !store_up {
             return None;
         }
-        let ((), read_at) = era.unknown.recall(digest)?;
+        let read_at = era.recall_unknown(digest)?;
         let young = self.age(read_at.max(proof)) < self.config.max_staleness
             && self.age(read_at) < self.config.unknown_ttl;
         young.then_some(Lookup::Unknown)
@@ -235,8 +236,8 @@ impl Inner {
     /// The known token that may go on although the store does not answer.
     fn recall_in_outage(&self, digest: &TokenDigest) -> Option<Lookup> {
         let proof = self.proof();
-        let (record, read_at) = self.era.load().known.recall(digest)?;
-        (self.age(read_at.max(proof)) < self.config.outage_grace).then_some(Lookup::Known(record))
+        let (standing, read_at) = self.era.load().recall_known(digest)?;
+        (self.age(read_at.max(proof)) < self.config.outage_grace).then_some(Lookup::Known(standing))
     }
 
     fn proof(&self) -> Duration {

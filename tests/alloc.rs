@@ -16,7 +16,7 @@ use channelgate::conda::{ChannelName, RequestTarget};
 use channelgate::gateway::admission::admit;
 use channelgate::metrics::Metrics;
 use channelgate::policy::{Access, Channel, Channels};
-use channelgate::store::{self, NewToken, Purpose, Store};
+use channelgate::store::{self, Actor, NewToken, Purpose, Store};
 use channelgate::token::Minted;
 use channelgate::verify::{self, Verifier};
 use http::{HeaderMap, HeaderValue};
@@ -71,16 +71,17 @@ async fn known_token_is_admitted_without_allocation() {
     let url = format!("sqlite:{}/channelgate.db", directory.path().display());
     let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
     let clock = Clock::system();
-    store.create_organization("acme", "Acme", Default::default(), clock.now()).await.unwrap();
+    store.create_organization("acme", "Acme", Default::default(), &Actor::gate(), clock.now()).await.unwrap();
     let minted = Minted::random().unwrap();
     let token = NewToken {
         organization: "acme".into(),
-        purpose: Purpose::Scoped { name: "ci".into() },
+        purpose: Purpose::Scoped { name: "ci".into(), acts_as: None },
         scopes: "conda:download".parse().unwrap(),
         channels: Some(vec!["team/main".into()]),
         expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
+        imported: false,
     };
-    store.insert_token(&token, &minted.digest(), clock.now(), Duration::ZERO).await.unwrap();
+    store.insert_token(&token, &minted.digest(), &Actor::gate(), clock.now(), Duration::ZERO).await.unwrap();
     let meters = verify::Meters::register(Metrics::new().unwrap().registry()).unwrap();
     let verifier = Verifier::new(store, clock.clone(), verify::Config::default(), meters);
     let channels = Channels::new([Channel {

@@ -6,9 +6,12 @@ use crate::clock::Timestamp;
 #[test]
 fn tokens_outlive_the_subscription_by_thirty_days() {
     let ends_at: Timestamp = "2027-01-31".parse().unwrap();
-    let subscription = Subscription { ends_at: Some(ends_at) };
-    assert_eq!(subscription.token_expiry().map(|at| at.to_string()), Some("2027-03-02T00:00:00Z".into()));
-    assert_eq!(Subscription::default().token_expiry(), None);
+    let subscription = Subscription::until(Some(ends_at));
+    assert_eq!(
+        subscription.token_expiry(ends_at).unwrap().map(|at| at.to_string()),
+        Some("2027-03-02T00:00:00Z".into())
+    );
+    assert_eq!(Subscription::default().token_expiry(ends_at), Ok(None));
 }
 
 #[test]

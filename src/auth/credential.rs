@@ -39,6 +39,15 @@ pub enum Carrier {
 }
 
 impl Carrier {
+    /// All carriers.
+    pub const EVERY: [Self; 7] =
+        [Self::Path, Self::Token, Self::Bearer, Self::Basic, Self::OtherScheme, Self::ApiKey, Self::XAuth];
+
+    /// The carrier of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::EVERY.into_iter().find(|carrier| carrier.as_str() == word)
+    }
+
     /// The word in logs.
     pub fn as_str(self) -> &'static str {
         match self {

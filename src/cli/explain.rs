@@ -1,7 +1,12 @@
 //! `channelgate explain`: the decision on one request, by the code that serves.
+//!
+//! [`explain`] sends the request through [`admission::admit`], as the data plane does, and tells what came of it: the decision, the rule it
+//! rests on, and the steps to it. The steps are the very questions that [`policy::decide`](crate::policy::decide) asks, in its order.
+
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::UsageError;
 use super::args::Output;
@@ -9,42 +14,86 @@ use super::output;
 use super::session::{Session, read_line};
 use super::view::{TokenView, details};
 use crate::app;
+use crate::clock::Timestamp;
 use crate::conda::{PathError, RequestTarget, Resource, UpstreamPath, redact};
+use crate::config::Config;
 use crate::gateway::admission::{self, Admission};
 use crate::gateway::{Refusal, verdict};
 use crate::metrics::Metrics;
-use crate::policy::{Access, Caller, Channels};
+use crate::policy::{
+    Access, Asked, Basis, Caller, Channel, Channels, DenyReason, Permit, Question, Right, Standing,
+};
+use crate::token::TokenState;
 use crate::verify::{Meters, Verifier};
 
-/// What `explain` prints. No member can hold the token's value.
+/// What becomes of a request, and why. No member can hold the token's value.
 #[derive(Debug, Serialize)]
-struct Explanation<'a> {
+pub struct Explanation {
     path: String,
     asked_channel: String,
-    channel: Option<ChannelView<'a>>,
+    channel: Option<ChannelView>,
     label: Option<String>,
     resource: &'static str,
     upstream_path: Option<String>,
     carrier: Option<&'static str>,
     credential: &'static str,
-    token: Option<TokenView<'a>>,
+    token: Option<Known>,
+    steps: Vec<Step>,
+    /// The one rule that the decision rests on. It tells apart what clients must not be able to.
+    rule: &'static str,
+    /// The group whose grant it rests on, and the permission.
+    grant: Option<GrantView>,
     /// `permit`, or the code of the refusal.
-    decision: &'static str,
-    status: u16,
+    pub decision: &'static str,
+    /// The status of the response; a permitted file that the upstream does not have is 404 all the same.
+    pub status: u16,
     detail: String,
+}
+
+/// One question on the way to the decision.
+#[derive(Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    /// `null` where it was not asked any more, or does not matter.
+    passes: Option<bool>,
+    detail: String,
+}
+
+/// A token as it stands at a moment.
+#[derive(Debug)]
+struct Known(Arc<Standing>, Timestamp);
+
+impl Known {
+    fn view(&self) -> TokenView<'_> {
+        TokenView::new(&self.0.token, self.1)
+    }
+}
+
+impl Serialize for Known {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.view().serialize(serializer)
+    }
+}
+
+/// A grant that opens a channel.
+#[derive(Debug, Serialize)]
+struct GrantView {
+    group: String,
+    permission: &'static str,
 }
 
 /// The channel that the path leads to.
 #[derive(Debug, Serialize)]
-struct ChannelView<'a> {
-    name: &'a str,
+struct ChannelView {
+    name: String,
     access: &'static str,
     /// The organizations that may read it; empty for any.
-    orgs: &'a [String],
+    orgs: Vec<String>,
 }
 
 /// The request to explain.
-pub(super) struct Request {
+#[derive(Clone, Debug)]
+pub struct Request {
     path: String,
     headers: HeaderMap,
 }
@@ -55,7 +104,7 @@ impl Request {
     /// # Errors
     ///
     /// What is no URL or header, and standard input's.
-    pub(super) fn read(url: &str, headers: &[String]) -> anyhow::Result<Self> {
+    pub fn read(url: &str, headers: &[String]) -> anyhow::Result<Self> {
         let headers = headers.iter().map(|header| parse_header(header)).collect::<Result<_, _>>()?;
         let url = if url == "-" { read_line("the URL")? } else { url.to_owned() };
         Ok(Self { path: path_of(&url)?, headers })
@@ -68,20 +117,6 @@ impl Request {
 ///
 /// The store's.
 pub(super) async fn run(request: &Request, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-    let Request { path, headers } = request;
-    if path == "/" {
-        return output::print(output, &Explanation::of_root(), Explanation::to_text);
-    }
-    let target = match parse(path, session.config.limits.path_bytes_max) {
-        Ok(target) => target,
-        Err(error) => {
-            let refused = verdict(&Refusal::Path(error), "");
-            let explanation =
-                Explanation::refused_unread(refused.code, refused.status.as_u16(), refused.detail);
-            return output::print(output, &explanation, Explanation::to_text);
-        }
-    };
-    let channels = Channels::new(session.config.channels.iter().map(|channel| channel.rules.clone()));
     let meters = Meters::register(Metrics::new()?.registry())?;
     let verifier = Verifier::new(
         session.store.clone(),
@@ -89,52 +124,88 @@ pub(super) async fn run(request: &Request, session: &Session<'_>, output: Output
         app::verify_config(session.config),
         meters,
     );
+    let explanation = explain(request, session.config, &verifier, session.now()).await;
+    output::print(output, &explanation, Explanation::to_text)
+}
 
+/// What becomes of `request` at a gate of this configuration at `now`.
+pub async fn explain(request: &Request, config: &Config, verifier: &Verifier, now: Timestamp) -> Explanation {
+    let Request { path, headers } = request;
+    if path == "/" {
+        return Explanation::of_root();
+    }
+    let target = match parse(path, config.limits.path_bytes_max) {
+        Ok(target) => target,
+        Err(error) => {
+            let refused = verdict(&Refusal::Path(error), "");
+            return Explanation::refused_unread(refused.code, refused.status.as_u16(), refused.detail);
+        }
+    };
+    let channels = Channels::new(config.channels.iter().map(|channel| channel.rules.clone()));
     let asked = channels.locate(&target);
-    let admitted = admission::admit(&target, headers, &channels, &verifier, session.now()).await;
-    let (carrier, caller, decision) = match admitted {
-        Ok(Admission { carrier, caller, decision }) => {
-            (carrier, Some(caller), decision.map(|_permit| ()).map_err(Refusal::Denied))
-        }
-        Err(error) => (None, None, Err(error.into())),
-    };
     let shown = redact::text(target.asked_channel()).into_owned();
-    let (code, status, detail) = match decision {
-        Ok(()) => ("permit", 200, "The file is fetched from the channel's upstream.".to_owned()),
-        Err(refusal) => {
-            let refused = verdict(&refusal, &shown);
-            (refused.code, refused.status.as_u16(), refused.detail)
-        }
-    };
-    let token = match &caller {
-        Some(Caller::Known(token)) => Some(TokenView::new(token, session.now())),
-        _ => None,
-    };
-    let explanation = Explanation {
+    let mut explanation = Explanation {
         path: redact::path(&target),
-        asked_channel: shown,
+        asked_channel: shown.clone(),
         channel: asked.channel.map(|channel| ChannelView::from(&**channel)),
         label: asked.location.label.map(|label| redact::text(label).into_owned()),
         resource: resource(&asked.location.resource),
         upstream_path: UpstreamPath::of(&asked.location)
             .map(|path| redact::text(path.decoded()).into_owned()),
-        carrier: carrier.map(crate::auth::Carrier::as_str),
-        credential: credential(caller.as_ref()),
-        token,
-        decision: code,
-        status,
-        detail,
+        ..Explanation::refused_unread(
+            "permit",
+            200,
+            "The file is fetched from the channel's upstream.".to_owned(),
+        )
     };
-    output::print(output, &explanation, Explanation::to_text)
+    let refusal = match admission::admit(&target, headers, &channels, verifier, now).await {
+        Ok(admission) => {
+            explanation.admit(&admission, &asked, now);
+            admission.decision.err().map(Refusal::Denied)
+        }
+        Err(error) => {
+            explanation.credential = credential(None);
+            Some(error.into())
+        }
+    };
+    if let Some(refusal) = refusal {
+        let refused = verdict(&refusal, &shown);
+        explanation.decision = refused.code;
+        explanation.status = refused.status.as_u16();
+        explanation.detail = refused.detail;
+    }
+    if explanation.rule.is_empty() {
+        explanation.rule = explanation.decision;
+    }
+    explanation
 }
 
-impl Explanation<'_> {
+impl Explanation {
+    /// Takes up what came of the credential, and the way to the decision.
+    fn admit(&mut self, admission: &Admission<'_>, asked: &Asked<'_>, now: Timestamp) {
+        let Admission { carrier, caller, decision } = admission;
+        self.carrier = carrier.map(crate::auth::Carrier::as_str);
+        self.credential = credential(Some(caller));
+        self.rule = rule(decision);
+        if let Ok(permit) = decision
+            && let Basis::Group(granted) = permit.basis()
+        {
+            let permission = granted.permission.as_str();
+            self.grant = Some(GrantView { group: granted.group.clone(), permission });
+        }
+        self.steps = steps(caller, asked, now);
+        if let Caller::Known(standing) = caller {
+            self.token = Some(Known(Arc::clone(standing), now));
+        }
+    }
+
     /// `GET /` is answered by the gate itself, whoever asks.
     fn of_root() -> Self {
         let detail = "The gate itself answers, without looking at any credential.".to_owned();
         Self {
             path: "/".to_owned(),
             resource: "the gate's own page",
+            rule: "public",
             ..Self::refused_unread("permit", 200, detail)
         }
     }
@@ -150,6 +221,9 @@ impl Explanation<'_> {
             carrier: None,
             credential: "not looked at",
             token: None,
+            steps: Vec::new(),
+            rule: "",
+            grant: None,
             decision,
             status,
             detail,
@@ -168,30 +242,131 @@ impl Explanation<'_> {
         lines.extend(self.upstream_path.clone().map(|path| ("upstream", path)));
         lines.push(("carrier", self.carrier.unwrap_or("none").to_owned()));
         lines.push(("credential", self.credential.to_owned()));
-        lines.extend(self.token.as_ref().map(|token| ("token", token.to_line())));
+        lines.extend(self.token.as_ref().map(|token| ("token", token.view().to_line())));
+        for Step { step, passes, detail } in &self.steps {
+            let answer = match passes {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "not asked",
+            };
+            lines.push((step, format!("{answer}: {detail}")));
+        }
+        lines.extend(self.grant.as_ref().map(|grant| ("grant", grant.to_line())));
+        lines.push(("rule", self.rule.to_owned()));
         lines.push(("decision", format!("{} ({})", self.decision, self.status)));
         lines.push(("", self.detail.clone()));
         details(&lines)
     }
 }
 
-impl ChannelView<'_> {
+impl GrantView {
+    fn to_line(&self) -> String {
+        format!("{} to group {}", self.permission, self.group)
+    }
+}
+
+impl ChannelView {
     fn to_line(&self) -> String {
         let Self { name, access, orgs } = self;
-        match orgs {
+        match orgs.as_slice() {
             [] => format!("{name} ({access})"),
             orgs => format!("{name} ({access}, organizations {})", orgs.join(", ")),
         }
     }
 }
 
-impl<'a> From<&'a crate::policy::Channel> for ChannelView<'a> {
-    fn from(channel: &'a crate::policy::Channel) -> Self {
+impl From<&Channel> for ChannelView {
+    fn from(channel: &Channel) -> Self {
         let (access, orgs) = match &channel.access {
-            Access::Public => ("public", [].as_slice()),
-            Access::Private { organizations } => ("private", organizations.as_slice()),
+            Access::Public => ("public", Vec::new()),
+            Access::Private { organizations } => ("private", organizations.clone()),
         };
-        Self { name: channel.name.as_str(), access, orgs }
+        Self { name: channel.name.to_string(), access, orgs }
+    }
+}
+
+/// The rule that a decision rests on.
+fn rule(decision: &Result<Permit<'_>, DenyReason>) -> &'static str {
+    match decision {
+        Ok(permit) => permit.basis().as_str(),
+        Err(DenyReason::ChannelForbidden(_, forbidden)) => forbidden.as_str(),
+        // Its code says it.
+        Err(_) => "",
+    }
+}
+
+/// The questions on the way to the decision, each with its answer.
+fn steps(caller: &Caller, asked: &Asked<'_>, now: Timestamp) -> Vec<Step> {
+    let channel = asked.channel.map(|channel| &**channel);
+    let is_public = channel.is_some_and(Channel::is_public);
+    let known = match caller {
+        Caller::Known(standing) => Some(standing),
+        Caller::Anonymous { .. } | Caller::Unknown => None,
+    };
+    let (serves, detail) = match (caller, known.map(|standing| standing.token.state(now))) {
+        (Caller::Unknown, _) => (Some(false), "nobody was issued it".to_owned()),
+        (_, None) => (None, "none was shown".to_owned()),
+        (_, Some(TokenState::Live)) => (Some(true), "it serves".to_owned()),
+        (_, Some(TokenState::Expired(at))) => (Some(false), format!("it expired on {at}")),
+        (_, Some(TokenState::Ended(end))) => (Some(false), format!("{} on {}", end.cause.as_str(), end.at)),
+    };
+    let mut goes_on = serves != Some(false);
+    let mut steps = vec![Step { step: "token serves", passes: serves, detail }];
+    if goes_on {
+        let detail = if is_public { "everybody reads it" } else { "it needs a token" };
+        steps.push(Step { step: "public", passes: Some(is_public), detail: detail.to_owned() });
+    }
+    for question in Question::ALL {
+        let (Some(standing), false) = (known, is_public) else { break };
+        let passes = goes_on.then(|| question.passes(standing, channel));
+        goes_on = passes == Some(true);
+        let detail = if passes.is_some() { fact(question, standing, channel) } else { String::new() };
+        steps.push(Step { step: name(question), passes, detail });
+    }
+    let has_file = asked.channel.is_some() && asked.location.file().is_some();
+    if goes_on && (is_public || known.is_some()) {
+        let detail = if has_file { "it names a file" } else { "it names nothing that a channel has" };
+        steps.push(Step { step: "path", passes: Some(has_file), detail: detail.to_owned() });
+    }
+    steps
+}
+
+/// A question in a word.
+fn name(question: Question) -> &'static str {
+    match question {
+        Question::Scope => "scope",
+        Question::Channel => "channel exists",
+        Question::Organization => "organization",
+        Question::TokenChannels => "token's channels",
+        Question::Groups => "groups",
+    }
+}
+
+/// What the answer to a question rests on.
+fn fact(question: Question, standing: &Standing, channel: Option<&Channel>) -> String {
+    let token = &standing.token;
+    let Some(channel) = channel.filter(|_| question != Question::Scope) else {
+        return match question {
+            Question::Scope => {
+                format!("it has {}; all, repos, conda or conda:download read channels", token.scopes)
+            }
+            _ => "none of this name is configured".to_owned(),
+        };
+    };
+    match question {
+        Question::Scope | Question::Channel => format!("{} is configured", channel.name),
+        Question::Organization => format!("the token is of {}", token.organization),
+        Question::TokenChannels => match &token.channels {
+            None => "it is not confined to channels".to_owned(),
+            Some(channels) => format!("it is confined to {}", channels.join(", ")),
+        },
+        Question::Groups => match standing.rights.of(channel.name.as_str()) {
+            Right::Unrestricted => "the organization restricted the channel to no groups".to_owned(),
+            Right::Granted(granted) => {
+                format!("group {} was granted it ({})", granted.group, granted.permission.as_str())
+            }
+            Right::Withheld => "the channel is restricted to groups, none of them the token's".to_owned(),
+        },
     }
 }
 

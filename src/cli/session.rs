@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 
 use super::UsageError;
 use super::output::tell;
-use crate::account::Organization;
+use crate::account::{Organization, check_user};
 use crate::app;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{Actor, Store};
 
 /// One command's surroundings.
 pub(super) struct Session<'c> {
@@ -20,6 +20,8 @@ pub(super) struct Session<'c> {
     pub(super) store: Store,
     /// The time.
     pub(super) clock: Clock,
+    /// Who is at the terminal, for the audit.
+    pub(super) by: Actor,
     yes: bool,
 }
 
@@ -29,13 +31,13 @@ impl<'c> Session<'c> {
     /// # Errors
     ///
     /// The store's and those of `work`.
-    pub(super) async fn during(
+    pub(super) async fn during<T>(
         config: &'c Config,
         yes: bool,
-        work: impl AsyncFnOnce(&Session<'c>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+        work: impl AsyncFnOnce(&Session<'c>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let store = Store::open(&app::store_config(config)).await?;
-        let session = Self { config, store, clock: Clock::system(), yes };
+        let session = Self { config, store, clock: Clock::system(), by: actor(), yes };
         let outcome = work(&session).await;
         session.store.close().await;
         outcome
@@ -67,17 +69,48 @@ impl<'c> Session<'c> {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !at_terminal() {
             return Err(UsageError(format!(
                 "{deed}. This cuts people off, and nobody can be asked here whether it is meant: say --yes if it is"
             ))
             .into());
         }
-        let _ = write!(io::stderr(), "{deed}. This cuts people off. Proceed? [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).context("the terminal cannot be read")?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was changed") }
+        ask(deed)
     }
+
+    /// Asks at a terminal whether somebody wants `deed`, which may cut people off but takes nothing away for good. Where nobody can be
+    /// asked, they are told.
+    ///
+    /// # Errors
+    ///
+    /// They do not.
+    pub(super) fn mention(&self, deed: &str) -> anyhow::Result<()> {
+        if self.yes || !at_terminal() {
+            tell(format_args!("{deed}."));
+            return Ok(());
+        }
+        ask(deed)
+    }
+}
+
+fn at_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn ask(deed: &str) -> anyhow::Result<()> {
+    let _ = write!(io::stderr(), "{deed}. This cuts people off. Proceed? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("the terminal cannot be read")?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was changed") }
+}
+
+/// `cli:root@host`: the number of the user at least, which the system says.
+fn actor() -> Actor {
+    let user = ["LOGNAME", "USER"].into_iter().find_map(|name| std::env::var(name).ok());
+    let user = user.filter(|name| check_user(name).is_ok());
+    let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Actor::local(format!("cli:{user}@{}", host.trim()))
 }
 
 /// A line from standard input: a token's value, or a URL that may hold one.

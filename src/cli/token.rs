@@ -7,15 +7,15 @@ use anyhow::Context as _;
 
 use super::UsageError;
 use super::args::{Expiry, Output, TokenCommand};
+use super::channel::warn_if_closed;
 use super::output::{self, tell};
 use super::session::{Session, read_line};
-use super::view::{TokenView, token_table};
+use super::view::{SyncedView, TokenView, token_table};
+use crate::clock::Timestamp;
 use crate::conda::ChannelName;
-use crate::config::Config;
-use crate::store::{Issued, NewToken, Purpose};
+use crate::store::{ActsAs, Issued, Listed, NewToken, Purpose, Synced, Which};
 use crate::token::{
-    End, EndCause, Minted, Scope, Scopes, Secret, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
-    is_importable,
+    End, EndCause, Minted, Scopes, Secret, TokenDigest, TokenId, TokenRecord, TokenState, is_importable,
 };
 
 /// Runs one of the commands.
@@ -25,10 +25,12 @@ use crate::token::{
 /// The store's, names that there are not, and what nobody confirmed.
 pub(super) async fn run(command: TokenCommand, session: &Session<'_>) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Issue { org, site: _, grace, output } => issue_site(session, &org, grace, output).await,
-        TokenCommand::Create { org, name, scopes, channels, expiry, output } => {
+        TokenCommand::Issue { org, holder, grace, output } => {
+            issue(session, &org, holder.user.as_deref(), grace, output).await
+        }
+        TokenCommand::Create { org, name, scopes, channels, acts_as, expiry, output } => {
             let minted = Minted::random()?;
-            let wish = Wish { org, name, scopes, channels, expiry };
+            let wish = Wish { org, name, scopes, channels, acts_as: acts_as.into(), expiry, imported: false };
             let record = insert_scoped(session, wish, &minted.digest()).await?;
             deliver(session, output, &record, minted.expose())
         }
@@ -42,12 +44,13 @@ pub(super) async fn run(command: TokenCommand, session: &Session<'_>) -> anyhow:
                 )
                 .into());
             }
-            let wish = Wish { org, name, scopes, channels, expiry };
+            let wish = Wish { org, name, scopes, channels, acts_as: None, expiry, imported: true };
             let record = insert_scoped(session, wish, &TokenDigest::of(value.as_bytes())).await?;
-            show(session, output, &record)
+            show(session, output, &record).await
         }
-        TokenCommand::List { org, output } => list(session, &org, output).await,
-        TokenCommand::Show { id, output } => show(session, output, &find(session, TokenId(id)).await?),
+        TokenCommand::Sync { org, target, output } => sync(session, &org, &target.into(), output).await,
+        TokenCommand::List { org, expiring, output } => list(session, &org, expiring, output).await,
+        TokenCommand::Show { id, output } => show(session, output, &find(session, TokenId(id)).await?).await,
         TokenCommand::Revoke { id, name, org, reason, output } => {
             let record = match (id, name, org) {
                 (Some(id), ..) => find(session, TokenId(id)).await?,
@@ -70,7 +73,9 @@ struct Wish {
     name: String,
     scopes: Scopes,
     channels: Option<Vec<ChannelName>>,
+    acts_as: Option<ActsAs>,
     expiry: Expiry,
+    imported: bool,
 }
 
 async fn insert_scoped(
@@ -82,16 +87,17 @@ async fn insert_scoped(
     let now = session.now();
     let channels = wish.channels.map(without_repetition);
     for channel in channels.iter().flatten() {
-        warn_of_closed_channel(session.config, &wish.org, channel);
+        warn_if_closed(session.config, &wish.org, channel, "the token");
     }
     let token = NewToken {
         organization: wish.org,
-        purpose: Purpose::Scoped { name: wish.name },
+        purpose: Purpose::Scoped { name: wish.name, acts_as: wish.acts_as },
         scopes: wish.scopes,
         channels: channels.map(|names| names.iter().map(ChannelName::to_string).collect()),
         expires_at: Some(wish.expiry.after(now).map_err(UsageError)?),
+        imported: wish.imported,
     };
-    Ok(session.store.insert_token(&token, digest, now, Duration::ZERO).await?.record)
+    Ok(session.store.insert_token(&token, digest, &session.by, now, Duration::ZERO).await?.record)
 }
 
 fn without_repetition(channels: Vec<ChannelName>) -> Vec<ChannelName> {
@@ -99,70 +105,54 @@ fn without_repetition(channels: Vec<ChannelName>) -> Vec<ChannelName> {
     channels.into_iter().filter(|channel| seen.insert(channel.clone())).collect()
 }
 
-/// A channel may be configured, or opened to an organization, after the token was made; but a typing mistake makes a token that opens
-/// nothing, so it is told.
-fn warn_of_closed_channel(config: &Config, org: &str, name: &ChannelName) {
-    match config.channels.iter().find(|channel| channel.rules.name == *name) {
-        Some(channel) if channel.rules.admits(org) => {}
-        Some(_) => tell(format_args!(
-            "channelgate: channel \"{name}\" is not open to organization \"{org}\": until its `orgs` names it, the token cannot read it"
-        )),
-        None => {
-            let names: Vec<_> = config.channels.iter().map(|channel| channel.rules.name.as_str()).collect();
-            let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
-            tell(format_args!(
-                "channelgate: there is no channel \"{name}\" in the configuration ({known}): until there is, the token cannot read it"
-            ));
-        }
-    }
-}
-
-async fn issue_site(session: &Session<'_>, org: &str, grace: Duration, output: Output) -> anyhow::Result<()> {
-    let organization = session.organization(org).await?;
+/// Issues the site token, or the individual token of `user`.
+async fn issue(
+    session: &Session<'_>,
+    org: &str,
+    user: Option<&str>,
+    grace: Duration,
+    output: Output,
+) -> anyhow::Result<()> {
+    session.organization(org).await?;
     let now = session.now();
-    if let Some(living) = living_site_token(session, org).await? {
+    if let Some(living) = session.store.living_token(org, user, now).await? {
         let when = if grace.is_zero() { "at once".to_owned() } else { format!("on {}", now.plus(grace)) };
         session.confirm(&format!("The {living} will stop working {when}"))?;
     }
+    let token = user.map_or_else(|| NewToken::site(org), |user| NewToken::individual(org, user));
     let minted = Minted::random()?;
-    let token = NewToken {
-        organization: org.to_owned(),
-        purpose: Purpose::Site,
-        scopes: Scopes::of(&[Scope::Repos]),
-        channels: None,
-        expires_at: organization.subscription.token_expiry(),
-    };
     let Issued { record, replaced } =
-        session.store.insert_token(&token, &minted.digest(), now, grace).await?;
+        session.store.insert_token(&token, &minted.digest(), &session.by, now, grace).await?;
     if let Some(previous) = replaced {
         let end = previous.end.as_ref().map_or(now, |end| end.at);
         tell(format_args!("It replaces the {previous}, which stops working on {end}."));
     }
-    if record.state(now) != TokenState::Live {
-        tell(format_args!(
-            "channelgate: the subscription of organization \"{org}\" is over for so long that its tokens have expired: this one opens nothing"
-        ));
-    }
     deliver(session, output, &record, minted.expose())
 }
 
-async fn living_site_token(session: &Session<'_>, org: &str) -> anyhow::Result<Option<TokenRecord>> {
-    let now = session.now();
-    let tokens = all(session, org).await?;
-    let replaced = |token: &TokenRecord| token.end.is_some();
-    Ok(tokens.into_iter().find(|token| {
-        token.kind == TokenKind::Site && token.state(now) == TokenState::Live && !replaced(token)
-    }))
+async fn sync(session: &Session<'_>, org: &str, which: &Which, output: Output) -> anyhow::Result<()> {
+    session.organization(org).await?;
+    let synced = session.store.sync_tokens(org, which, &session.by, session.now()).await?;
+    for Synced { record, before } in &synced {
+        let until = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| format!("on {at}"));
+        let (before, now) = (until(*before), until(record.expires_at));
+        tell(format_args!("The {record} expires {now}; before, it was {before}."));
+    }
+    if synced.is_empty() {
+        tell("No living token's expiry differs from what the subscription gives; nothing was changed.");
+    }
+    let views: Vec<_> = synced.iter().map(|synced| SyncedView::new(synced, session.now())).collect();
+    if output.json { output::print(output, &views, |_| String::new()) } else { Ok(()) }
 }
 
 /// How many tokens are read at once.
 const PAGE: u32 = 1_000;
 
-async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<TokenRecord>> {
+async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<Listed>> {
     session.organization(org).await?;
-    let mut tokens: Vec<TokenRecord> = Vec::new();
+    let mut tokens: Vec<Listed> = Vec::new();
     loop {
-        let page = session.store.tokens(org, tokens.last().map(|last| last.id), PAGE).await?;
+        let page = session.store.tokens(org, tokens.last().map(|last| last.record.id), PAGE).await?;
         let is_last = page.len() < PAGE as usize;
         tokens.extend(page);
         if is_last {
@@ -171,9 +161,22 @@ async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<TokenRecord
     }
 }
 
-async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {
-    let tokens = all(session, org).await?;
-    let views: Vec<_> = tokens.iter().map(|token| TokenView::new(token, session.now())).collect();
+async fn list(
+    session: &Session<'_>,
+    org: &str,
+    expiring: Option<Duration>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let now = session.now();
+    let mut tokens = all(session, org).await?;
+    if let Some(within) = expiring {
+        tokens.retain(|token| {
+            let is_soon = token.record.ends_at().is_some_and(|at| at <= now.plus(within));
+            is_soon && token.record.state(now) == TokenState::Live
+        });
+    }
+    let views: Vec<_> =
+        tokens.iter().map(|token| TokenView::new(&token.record, now).with_use(&token.last_use)).collect();
     output::print(output, &views, |views| token_table(views))
 }
 
@@ -205,25 +208,25 @@ async fn revoke(
         session.confirm(&format!("The {record} will be revoked"))?;
     }
     let end = End { cause: EndCause::Revoked, at: now, reason };
-    let ended = session.store.end_token(record.id, &end, now).await?;
+    let ended = session.store.end_token(record.id, &end, &session.by, now).await?;
     if ended.was_dead {
         tell(format_args!("The {} did not serve any more; nothing was changed.", ended.record));
     } else {
         tell(format_args!("The {} is revoked.", ended.record));
     }
-    if output.json { show(session, output, &ended.record) } else { Ok(()) }
+    if output.json { show(session, output, &ended.record).await } else { Ok(()) }
 }
 
 async fn verify(session: &Session<'_>, output: Output) -> anyhow::Result<()> {
     let value = read_line("the token's value")?;
     let secret = Secret::new(value.as_bytes());
     let record = if secret.is_plausible() {
-        session.store.token_by_digest(&secret.digest()).await?.record
+        session.store.token_by_digest(&secret.digest()).await?.standing.map(|standing| standing.token)
     } else {
         None
     };
     if let Some(record) = record {
-        return show(session, output, &record);
+        return show(session, output, &record).await;
     }
     let detail = if secret.is_plausible() {
         "This gate has not issued this token."
@@ -234,8 +237,10 @@ async fn verify(session: &Session<'_>, output: Output) -> anyhow::Result<()> {
     output::print(output, &unknown, |_| format!("unknown\n{detail}\n"))
 }
 
-fn show(session: &Session<'_>, output: Output, record: &TokenRecord) -> anyhow::Result<()> {
-    output::print(output, &TokenView::new(record, session.now()), TokenView::to_text)
+async fn show(session: &Session<'_>, output: Output, record: &TokenRecord) -> anyhow::Result<()> {
+    let last_use = session.store.last_use(record.id).await?;
+    let view = TokenView::new(record, session.now()).with_use(&last_use);
+    output::print(output, &view, TokenView::to_text)
 }
 
 /// Prints a new token: its value alone on standard output, the words about it on standard error.
@@ -243,8 +248,7 @@ fn deliver(session: &Session<'_>, output: Output, record: &TokenRecord, value: &
     if !output.json {
         let until = match record.expires_at {
             None => "does not expire".to_owned(),
-            Some(at) if at > session.now() => format!("expires on {at}"),
-            Some(at) => format!("expired on {at}"),
+            Some(at) => format!("expires on {at}"),
         };
         tell(format_args!("The {record} {until}. Its value is shown only now:"));
     }

@@ -3,50 +3,13 @@
 //! Text is for people: no cell of it can move the cursor, whatever a title or a reason holds. Nothing here holds a token's value but
 //! [`TokenView::with_value`].
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
-use crate::account::Organization;
 use crate::clock::Timestamp;
+use crate::store::{LastUse, Refused, Synced, Used};
 use crate::token::{Scope, TokenRecord, TokenState};
-
-/// An organization, as printed.
-#[derive(Debug, Serialize)]
-pub(super) struct OrganizationView<'a> {
-    id: uuid::Uuid,
-    name: &'a str,
-    title: &'a str,
-    subscription_ends: Option<Timestamp>,
-    created_at: Timestamp,
-}
-
-impl<'a> From<&'a Organization> for OrganizationView<'a> {
-    fn from(organization: &'a Organization) -> Self {
-        Self {
-            id: organization.id,
-            name: &organization.name,
-            title: &organization.title,
-            subscription_ends: organization.subscription.ends_at,
-            created_at: organization.created_at,
-        }
-    }
-}
-
-impl OrganizationView<'_> {
-    /// All there is to know of it, a line each.
-    pub(super) fn to_text(&self) -> String {
-        details(&[
-            ("name", self.name.to_owned()),
-            ("title", self.title.to_owned()),
-            ("subscription", self.subscription()),
-            ("created", self.created_at.to_string()),
-            ("id", self.id.to_string()),
-        ])
-    }
-
-    fn subscription(&self) -> String {
-        self.subscription_ends.map_or_else(|| "no end".to_owned(), |at| format!("ends {at}"))
-    }
-}
 
 /// A token, as printed. Its value is there once, where it is issued.
 #[derive(Debug, Serialize)]
@@ -58,6 +21,9 @@ pub(super) struct TokenView<'a> {
     name: Option<&'a str>,
     org: &'a str,
     user: Option<&'a str>,
+    /// The group it acts as.
+    group: Option<&'a str>,
+    generation: u32,
     scopes: Vec<&'static str>,
     /// Empty where it is not confined.
     channels: &'a [String],
@@ -67,6 +33,48 @@ pub(super) struct TokenView<'a> {
     /// In the future for a token that was issued again with a grace and still serves.
     ended_at: Option<Timestamp>,
     reason: Option<&'a str>,
+    /// Where it was asked for.
+    #[serde(flatten)]
+    shown: Option<ShownView<'a>>,
+}
+
+/// When a token was last shown to the gate, as printed.
+#[derive(Debug, Serialize)]
+struct ShownView<'a> {
+    last_use: Option<UsedView>,
+    last_refusal: Option<RefusedView<'a>>,
+}
+
+/// A request that a token opened, as printed.
+#[derive(Debug, Serialize)]
+struct UsedView {
+    at: Timestamp,
+    carrier: &'static str,
+    address: IpAddr,
+}
+
+/// Refused requests of a token, as printed.
+#[derive(Debug, Serialize)]
+struct RefusedView<'a> {
+    at: Timestamp,
+    code: &'a str,
+    /// How many there were.
+    count: u64,
+}
+
+/// A token that was synced, as printed.
+#[derive(Debug, Serialize)]
+pub(super) struct SyncedView<'a> {
+    #[serde(flatten)]
+    token: TokenView<'a>,
+    previous_expires_at: Option<Timestamp>,
+}
+
+impl<'a> SyncedView<'a> {
+    /// The token as it stands at `now`.
+    pub(super) fn new(synced: &'a Synced, now: Timestamp) -> Self {
+        Self { token: TokenView::new(&synced.record, now), previous_expires_at: synced.before }
+    }
 }
 
 impl<'a> TokenView<'a> {
@@ -79,6 +87,8 @@ impl<'a> TokenView<'a> {
             name: record.name.as_deref(),
             org: &record.organization,
             user: record.user.as_deref(),
+            group: record.group.as_deref(),
+            generation: record.generation,
             scopes: record.scopes.iter().map(Scope::as_str).collect(),
             channels: record.channels.as_deref().unwrap_or_default(),
             created_at: record.created_at,
@@ -86,7 +96,20 @@ impl<'a> TokenView<'a> {
             state: state(record, now),
             ended_at: record.end.as_ref().map(|end| end.at),
             reason: record.end.as_ref().and_then(|end| end.reason.as_deref()),
+            shown: None,
         }
+    }
+
+    /// The same with when it was last shown.
+    pub(super) fn with_use(self, last_use: &'a LastUse) -> Self {
+        let used =
+            |&Used { at, carrier, address }: &Used| UsedView { at, carrier: carrier.as_str(), address };
+        let refused = |Refused { at, code, count }: &'a Refused| RefusedView { at: *at, code, count: *count };
+        let shown = ShownView {
+            last_use: last_use.used.as_ref().map(used),
+            last_refusal: last_use.refused.as_ref().map(refused),
+        };
+        Self { shown: Some(shown), ..self }
     }
 
     /// The same with its value.
@@ -113,11 +136,15 @@ impl<'a> TokenView<'a> {
             ("kind", self.kind.to_owned()),
             ("name", self.name_in_words()),
             ("organization", self.org.to_owned()),
+            ("acts as", self.acts_as_in_words()),
+            ("generation", self.generation.to_string()),
             ("scopes", self.scopes.join(" ")),
             ("channels", self.channels_in_words()),
             ("created", self.created_at.to_string()),
             ("expires", moment_or_never(self.expires_at)),
             ("state", self.state_in_words()),
+            ("last use", self.last_use_in_words()),
+            ("refusals", self.refusals_in_words()),
         ])
     }
 
@@ -127,8 +154,10 @@ impl<'a> TokenView<'a> {
             self.id.to_string(),
             self.kind.to_owned(),
             self.name_in_words(),
+            self.generation.to_string(),
             self.state.to_owned(),
-            moment_or_never(self.ended_at.or(self.expires_at)),
+            moment_or_never(self.ended_at.into_iter().chain(self.expires_at).min()),
+            self.last_use_in_words(),
             self.scopes.join(" "),
             self.channels_in_words(),
         ]
@@ -136,6 +165,32 @@ impl<'a> TokenView<'a> {
 
     fn name_in_words(&self) -> String {
         self.name.or(self.user).unwrap_or("-").to_owned()
+    }
+
+    fn acts_as_in_words(&self) -> String {
+        match (self.user, self.group) {
+            (Some(user), _) => format!("user {user}"),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
+
+    fn last_use_in_words(&self) -> String {
+        let words =
+            |UsedView { at, carrier, address }: &UsedView| format!("{at} by {carrier} from {address}");
+        self.shown
+            .as_ref()
+            .and_then(|shown| shown.last_use.as_ref())
+            .map_or_else(|| "never".to_owned(), words)
+    }
+
+    fn refusals_in_words(&self) -> String {
+        let words =
+            |RefusedView { at, code, count }: &RefusedView<'_>| format!("{count}, latest {at} ({code})");
+        self.shown
+            .as_ref()
+            .and_then(|shown| shown.last_refusal.as_ref())
+            .map_or_else(|| "none".to_owned(), words)
     }
 
     fn state_in_words(&self) -> String {
@@ -171,25 +226,12 @@ const ACTIVE: &str = "active";
 
 /// Tokens for people.
 pub(super) fn token_table(tokens: &[TokenView<'_>]) -> String {
-    let header = ["ID", "KIND", "NAME", "STATE", "ENDS", "SCOPES", "CHANNELS"];
+    let header = ["ID", "KIND", "NAME", "GEN", "STATE", "ENDS", "LAST USE", "SCOPES", "CHANNELS"];
     table(&header, tokens.iter().map(TokenView::row))
 }
 
-/// Organizations for people.
-pub(super) fn organization_table(organizations: &[OrganizationView<'_>]) -> String {
-    let rows = organizations.iter().map(|organization| {
-        vec![
-            organization.name.to_owned(),
-            organization.title.to_owned(),
-            organization.subscription(),
-            organization.id.to_string(),
-        ]
-    });
-    table(&["NAME", "TITLE", "SUBSCRIPTION", "ID"], rows)
-}
-
 /// Columns as wide as their widest cell.
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
     lines.extend(rows.map(|row| row.iter().map(|cell| printable(cell)).collect()));
     let width = |column: usize| {

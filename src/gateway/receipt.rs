@@ -7,16 +7,19 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::auth::Carrier;
+use crate::clock::Timestamp;
 use crate::conda::ChannelName;
+use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Outcome, Source};
-use crate::policy::Caller;
-use crate::token::TokenRecord;
+use crate::policy::{Caller, Standing};
 
 /// What is told of a request. Dropping it tells it.
 ///
 /// It holds only what was parsed: never a header's bytes, never a raw path, never a credential.
 pub(super) struct Receipt {
     metrics: Metrics,
+    ledger: Ledger,
+    at: Timestamp,
     began: Instant,
     request_id: String,
     client: IpAddr,
@@ -24,7 +27,7 @@ pub(super) struct Receipt {
     path: String,
     channel: Option<ChannelName>,
     carrier: Option<Carrier>,
-    token: Option<Arc<TokenRecord>>,
+    token: Option<Arc<Standing>>,
     /// `None` until there is an answer.
     status: Option<StatusCode>,
     code: &'static str,
@@ -38,6 +41,8 @@ pub(super) struct Receipt {
 
 /// What a request is known by before anything is decided.
 pub(super) struct Asking {
+    /// When it asks.
+    pub(super) at: Timestamp,
     /// The request's id.
     pub(super) request_id: String,
     /// The client's address.
@@ -50,9 +55,11 @@ pub(super) struct Asking {
 
 impl Receipt {
     /// Opens the account of a request.
-    pub(super) fn open(metrics: &Metrics, asking: Asking) -> Self {
+    pub(super) fn open(metrics: &Metrics, ledger: &Ledger, asking: Asking) -> Self {
         Self {
             metrics: metrics.clone(),
+            ledger: ledger.clone(),
+            at: asking.at,
             began: Instant::now(),
             request_id: asking.request_id,
             client: asking.client,
@@ -86,9 +93,12 @@ impl Receipt {
         }
     }
 
-    /// The channel that is read.
+    /// The channel that is read; so the request was permitted.
     pub(super) fn channel(&mut self, name: ChannelName) {
         self.channel = Some(name);
+        if let (Some(standing), Some(carrier)) = (&self.token, self.carrier) {
+            self.ledger.used(standing.token.id, self.at, carrier, self.client);
+        }
     }
 
     /// The response's head is on its way. `code` is that of the problem body, or `ok`.
@@ -99,6 +109,10 @@ impl Receipt {
         cache: &'static str,
         source: Source,
     ) {
+        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if let Some(standing) = self.token.as_ref().filter(|_| is_refused) {
+            self.ledger.refused(standing.token.id, self.at, code);
+        }
         self.status = Some(status);
         self.code = code;
         self.cache = cache;
@@ -159,8 +173,8 @@ impl Drop for Receipt {
             status = self.status.map(|status| status.as_u16()),
             code = self.code,
             outcome = outcome.as_str(),
-            token = self.token.as_ref().map(|token| tracing::field::display(token.id)),
-            org = self.token.as_ref().map(|token| tracing::field::display(&token.organization)),
+            token = self.token.as_ref().map(|token| tracing::field::display(token.token.id)),
+            org = self.token.as_ref().map(|token| tracing::field::display(&token.token.organization)),
             carrier = self.carrier.map(Carrier::as_str),
             channel = self.channel.as_ref().map(ChannelName::as_str),
             bytes = self.bytes,

@@ -290,7 +290,7 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
                 }
                 EndCause::SeatRemoved => ("seat_removed", "Seat removed", "ended with its user's seat"),
             };
-            let when = token.end.as_ref().map(|end| format!(" on {}", end.at)).unwrap_or_default();
+            let when = token.token.end.as_ref().map(|end| format!(" on {}", end.at)).unwrap_or_default();
             let next = match cause {
                 EndCause::Replaced => "Install the newer token",
                 EndCause::SubscriptionEnded => "Ask your administrator about the subscription",
@@ -302,9 +302,9 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
             StatusCode::FORBIDDEN,
             "scope_missing",
             "Scope missing",
-            format!("The {token} has the scopes \"{}\", none of which reads conda channels (all, repos, conda, conda:download). Ask your administrator for a token with one of them.", token.scopes),
+            format!("The {token} has the scopes \"{}\", none of which reads conda channels (all, repos, conda, conda:download). Ask your administrator for a token with one of them.", token.token.scopes),
         ),
-        DenyReason::ChannelForbidden(token) => verdict(
+        DenyReason::ChannelForbidden(token, _) => verdict(
             StatusCode::FORBIDDEN,
             "channel_forbidden",
             "Channel forbidden",

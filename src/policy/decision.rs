@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::channel::{Channel, Channels};
+use super::standing::{Granted, Right, Standing};
 use crate::clock::Timestamp;
 use crate::conda::{Location, RequestTarget, Resource};
-use crate::token::{EndCause, TokenRecord, TokenState};
+use crate::token::{EndCause, TokenState};
 
 /// What is known of who asks.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub enum Caller {
     /// They showed one that nobody was issued.
     Unknown,
     /// They showed this token.
-    Known(Arc<TokenRecord>),
+    Known(Arc<Standing>),
 }
 
 /// What a request asks for. [`Channels::locate`] makes it.
@@ -54,7 +55,7 @@ impl<'t> Asked<'t> {
 pub struct Permit<'t> {
     channel: Arc<Channel>,
     location: Location<'t>,
-    token: Option<Arc<TokenRecord>>,
+    token: Option<Arc<Standing>>,
 }
 
 impl<'t> Permit<'t> {
@@ -68,9 +69,41 @@ impl<'t> Permit<'t> {
         &self.location
     }
 
+    /// The one rule that this right rests on.
+    pub fn basis(&self) -> Basis<'_> {
+        let name = self.channel.name.as_str();
+        match self.token.as_ref().map(|standing| standing.rights.of(name)) {
+            _ if self.channel.is_public() => Basis::Public,
+            Some(Right::Granted(granted)) => Basis::Group(granted),
+            _ => Basis::Organization,
+        }
+    }
+
     /// The token that was shown.
-    pub fn token(&self) -> Option<&Arc<TokenRecord>> {
+    pub fn token(&self) -> Option<&Arc<Standing>> {
         self.token.as_ref()
+    }
+}
+
+/// The rule that a permit rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis<'p> {
+    /// The channel is public.
+    Public,
+    /// The channel is open to the token's organization, which did not restrict it to groups.
+    Organization,
+    /// The organization restricted the channel to groups, and this one of the token's was granted it.
+    Group(&'p Granted),
+}
+
+impl Basis<'_> {
+    /// The rule's name, for whoever runs the gate.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Organization => "organization",
+            Self::Group(_) => "group",
+        }
     }
 }
 
@@ -85,15 +118,40 @@ pub enum DenyReason {
     /// Malformed or unknown.
     TokenUnknown,
     /// Its time is over.
-    TokenExpired(Arc<TokenRecord>, Timestamp),
+    TokenExpired(Arc<Standing>, Timestamp),
     /// Somebody ended it.
-    TokenEnded(Arc<TokenRecord>, EndCause),
+    TokenEnded(Arc<Standing>, EndCause),
     /// It has no scope that reads conda channels.
-    ScopeMissing(Arc<TokenRecord>),
+    ScopeMissing(Arc<Standing>),
     /// It may not read this channel, or there is no such channel.
-    ChannelForbidden(Arc<TokenRecord>),
+    ChannelForbidden(Arc<Standing>, Forbidden),
     /// The path names nothing that the channel has.
     NotFound,
+}
+
+/// Why a token may not read a channel. For `explain` only: clients must not be able to tell these apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// No channel of this name is configured.
+    NoSuchChannel,
+    /// The channel is another organization's.
+    OtherOrganization,
+    /// The token is confined to other channels.
+    OtherChannels,
+    /// The organization restricted the channel to groups, and no group of the token's was granted it.
+    GroupsOnly,
+}
+
+impl Forbidden {
+    /// The rule's name, for whoever runs the gate.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSuchChannel => "no_such_channel",
+            Self::OtherOrganization => "other_organization",
+            Self::OtherChannels => "other_channels",
+            Self::GroupsOnly => "groups_only",
+        }
+    }
 }
 
 /// Decides whether `caller` may read what is `asked` for at `now`.
@@ -127,25 +185,25 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
     }
 }
 
-fn serving(token: &Arc<TokenRecord>, now: Timestamp) -> Result<&Arc<TokenRecord>, DenyReason> {
-    match token.state(now) {
-        TokenState::Live => Ok(token),
-        TokenState::Expired(at) => Err(DenyReason::TokenExpired(Arc::clone(token), at)),
-        TokenState::Ended(end) => Err(DenyReason::TokenEnded(Arc::clone(token), end.cause)),
+fn serving(standing: &Arc<Standing>, now: Timestamp) -> Result<&Arc<Standing>, DenyReason> {
+    match standing.token.state(now) {
+        TokenState::Live => Ok(standing),
+        TokenState::Expired(at) => Err(DenyReason::TokenExpired(Arc::clone(standing), at)),
+        TokenState::Ended(end) => Err(DenyReason::TokenEnded(Arc::clone(standing), end.cause)),
     }
 }
 
 /// Whether `channel` may be read, whatever is asked for in it. A channel that does not exist may not.
 fn access(
     caller: &Caller,
-    token: Option<&Arc<TokenRecord>>,
+    token: Option<&Arc<Standing>>,
     asked: &Asked<'_>,
     channel: Option<&Arc<Channel>>,
 ) -> Result<(), DenyReason> {
     if channel.is_some_and(|channel| channel.is_public()) {
         return Ok(());
     }
-    let Some(token) = token else {
+    let Some(standing) = token else {
         // conda asks for notices without its token, and a plugin aborts on 401 there.
         if asked.location_by_grammar().is_notices() {
             return Err(DenyReason::NotFound);
@@ -154,15 +212,53 @@ fn access(
             masked: matches!(caller, Caller::Anonymous { masked: true }),
         });
     };
-    if !token.scopes.permit_conda_download() {
-        return Err(DenyReason::ScopeMissing(Arc::clone(token)));
+    let forbidden = |reason| DenyReason::ChannelForbidden(Arc::clone(standing), reason);
+    match Question::ALL
+        .into_iter()
+        .find(|question| !question.passes(standing, channel.map(|channel| &**channel)))
+    {
+        None => Ok(()),
+        Some(Question::Scope) => Err(DenyReason::ScopeMissing(Arc::clone(standing))),
+        Some(Question::Channel) => Err(forbidden(Forbidden::NoSuchChannel)),
+        Some(Question::Organization) => Err(forbidden(Forbidden::OtherOrganization)),
+        Some(Question::TokenChannels) => Err(forbidden(Forbidden::OtherChannels)),
+        Some(Question::Groups) => Err(forbidden(Forbidden::GroupsOnly)),
     }
-    match channel {
-        Some(channel)
-            if channel.admits(&token.organization) && !token.excludes_channel(channel.name.as_str()) =>
-        {
-            Ok(())
+}
+
+/// What is asked of a living token before it reads a channel that is not public. The first question that is not answered with yes is the
+/// reason to refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Has it a scope that reads conda channels?
+    Scope,
+    /// Is there such a channel?
+    Channel,
+    /// Is the channel open to its organization?
+    Organization,
+    /// Is the token confined to no channels, or to this one among them?
+    TokenChannels,
+    /// Did its organization restrict the channel to no groups, or to one of the token's among them?
+    Groups,
+}
+
+impl Question {
+    /// All of them, in the order in which they are asked.
+    pub const ALL: [Self; 5] =
+        [Self::Scope, Self::Channel, Self::Organization, Self::TokenChannels, Self::Groups];
+
+    /// The answer.
+    pub fn passes(self, standing: &Standing, channel: Option<&Channel>) -> bool {
+        let token = &standing.token;
+        let Some(channel) = channel else {
+            return self == Self::Scope && token.scopes.permit_conda_download();
+        };
+        match self {
+            Self::Scope => token.scopes.permit_conda_download(),
+            Self::Channel => true,
+            Self::Organization => channel.admits(&token.organization),
+            Self::TokenChannels => !token.excludes_channel(channel.name.as_str()),
+            Self::Groups => standing.rights.of(channel.name.as_str()) != Right::Withheld,
         }
-        _ => Err(DenyReason::ChannelForbidden(Arc::clone(token))),
     }
 }

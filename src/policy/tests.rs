@@ -33,6 +33,8 @@ fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRec
         organization: organization.into(),
         name: Some("ci".into()),
         user: None,
+        group: None,
+        generation: 1,
         scopes: scopes.parse().unwrap(),
         channels: allowed.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         created_at: Timestamp::from_millis(0),
@@ -55,13 +57,13 @@ fn outcome(caller: &Caller, path: &str) -> String {
         Err(DenyReason::TokenExpired(..)) => "expired".into(),
         Err(DenyReason::TokenEnded(_, cause)) => cause.as_str().into(),
         Err(DenyReason::ScopeMissing(_)) => "scope".into(),
-        Err(DenyReason::ChannelForbidden(_)) => "forbidden".into(),
+        Err(DenyReason::ChannelForbidden(..)) => "forbidden".into(),
         Err(DenyReason::NotFound) => "not found".into(),
     }
 }
 
 fn known(record: TokenRecord) -> Caller {
-    Caller::Known(Arc::new(record))
+    Caller::Known(Arc::new(record.into()))
 }
 
 #[test]

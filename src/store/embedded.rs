@@ -13,20 +13,26 @@
 //!
 //! Read `open.rs` for what happens at the start, `feed.rs` for how changes are heard of.
 
+mod audit;
 mod bootstrap;
+mod change;
 mod feed;
 mod filesystem;
+mod groups;
 mod open;
 mod organizations;
 mod row;
+mod seats;
+mod sync;
 mod tokens;
+mod uses;
 
 use std::future::Future;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool};
 
@@ -35,6 +41,7 @@ pub(super) use feed::Watch;
 
 use super::Config;
 use super::error::{Conflict, Sought, StoreError};
+use crate::account::EndsInThePast;
 
 /// The store in one SQLite file. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -63,12 +70,25 @@ impl Embedded {
 
     /// Runs one call under the query timeout, on the file that was opened, and gives its failures their meaning.
     async fn call<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        self.call_within(self.config.query_timeout, work).await
+    }
+
+    /// The same for a change of all tokens of an organization, of which there may be a million.
+    async fn call_on_all<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        self.call_within(self.config.query_timeout.saturating_mul(ALL_TOKENS_FACTOR), work).await
+    }
+
+    async fn call_within<T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
         let path = self.path();
         let checked = async {
             self.file.check().await?;
             work.await
         };
-        match tokio::time::timeout(self.config.query_timeout, checked).await {
+        match tokio::time::timeout(timeout, checked).await {
             Ok(outcome) => outcome.map_err(|failure| failure.into_error(path)),
             Err(elapsed) => Err(StoreError::unavailable(path, TIMED_OUT, elapsed)),
         }
@@ -77,11 +97,6 @@ impl Embedded {
     /// A connection to read with.
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
         self.readers.acquire().await
-    }
-
-    /// Begins a change. The write lock is taken at once: a transaction that read first and then wrote could fail half-way.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
     fn path(&self) -> &Path {
@@ -139,6 +154,12 @@ impl From<Conflict> for Failure {
     }
 }
 
+impl From<EndsInThePast> for Failure {
+    fn from(error: EndsInThePast) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl From<Sought> for Failure {
     fn from(sought: Sought) -> Self {
         Self::Store(sought.into())
@@ -175,6 +196,9 @@ fn meaning(file: &Path, error: sqlx::Error) -> StoreError {
         _ => StoreError::unavailable(file, "look at its disk and the system's log", error),
     }
 }
+
+/// How many times longer than one call a change of all tokens may take: a million tokens end in some seconds.
+const ALL_TOKENS_FACTOR: u32 = 30;
 
 const TIMED_OUT: &str = "it takes too long; look at the load of the machine and its disk, and try again";
 

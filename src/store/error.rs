@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use crate::account::NameError;
+use crate::account::{EndsInThePast, NameError, SubscriptionOver};
 use crate::token::{TokenId, TokenNameError};
 
 /// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
@@ -41,6 +41,17 @@ pub enum StoreError {
     /// A name that no token can have.
     #[error(transparent)]
     TokenName(#[from] TokenNameError),
+    /// The organization cannot hand out a token.
+    #[error("organization \"{organization}\" cannot have such a token: {source}")]
+    Subscription {
+        /// The organization's name.
+        organization: String,
+        /// Why.
+        source: SubscriptionOver,
+    },
+    /// A subscription that cannot be had.
+    #[error(transparent)]
+    Renewal(#[from] EndsInThePast),
     /// A `store.url` that means nothing.
     #[error("store.url \"{url}\" {problem}")]
     Url {
@@ -97,6 +108,14 @@ pub enum Conflict {
         "a token with this value is known already; a token's value is used once, even if the token is dead"
     )]
     TokenValue,
+    /// The group's name is taken.
+    #[error("organization \"{organization}\" has a group \"{name}\" already; choose another name")]
+    Group {
+        /// The organization's name.
+        organization: String,
+        /// The group's name.
+        name: String,
+    },
 }
 
 /// What was looked for in vain.
@@ -108,6 +127,50 @@ pub enum Sought {
     /// A token of this id.
     #[error("there is no token with the id {0}; `channelgate token list` shows those there are")]
     Token(TokenId),
+    /// A user's seat in an organization.
+    #[error(
+        "user \"{user}\" has no seat in organization \"{organization}\"; `channelgate seat assign {organization} {user}` gives them one"
+    )]
+    Seat {
+        /// The organization's name.
+        organization: String,
+        /// The user.
+        user: String,
+    },
+    /// A group of an organization.
+    #[error(
+        "organization \"{organization}\" has no group \"{name}\"; `channelgate group list {organization}` shows those it has"
+    )]
+    Group {
+        /// The organization's name.
+        organization: String,
+        /// The group's name.
+        name: String,
+    },
+    /// A user in a group.
+    #[error("user \"{user}\" is not in group \"{group}\"")]
+    Member {
+        /// The group's name.
+        group: String,
+        /// The user.
+        user: String,
+    },
+    /// A group's grant.
+    #[error("group \"{group}\" was not granted channel \"{channel}\"")]
+    Grant {
+        /// The group's name.
+        group: String,
+        /// The channel's name.
+        channel: String,
+    },
+    /// A restriction of a channel to groups.
+    #[error("organization \"{organization}\" has not restricted channel \"{channel}\" to groups")]
+    Restriction {
+        /// The organization's name.
+        organization: String,
+        /// The channel's name.
+        channel: String,
+    },
 }
 
 impl StoreError {
@@ -116,9 +179,9 @@ impl StoreError {
         match self {
             Self::Unavailable { .. } => ErrorKind::Unavailable,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Conflict(_) => ErrorKind::Conflict,
+            Self::Conflict(_) | Self::Subscription { .. } => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
-            Self::Name(_) | Self::TokenName(_) | Self::Url { .. } => ErrorKind::Invalid,
+            Self::Name(_) | Self::TokenName(_) | Self::Renewal(_) | Self::Url { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
         }
     }

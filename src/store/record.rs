@@ -1,10 +1,38 @@
-//! What goes into a store and comes out of it, besides [`TokenRecord`] and [`Organization`](crate::account::Organization).
+//! What goes into a store and comes out of it, besides [`TokenRecord`] and the records of [`crate::account`].
 
+use std::net::IpAddr;
+
+use uuid::Uuid;
+
+use crate::account::{Organization, Seat};
+use crate::auth::Carrier;
 use crate::clock::Timestamp;
-use crate::token::{Scopes, TokenDigest, TokenKind, TokenRecord};
+use crate::policy::Standing;
+use crate::token::{Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord};
+
+/// Who makes a change; the audit keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// `cli:root@host`, `token:<id>`, `gate`.
+    pub name: String,
+    /// From where, if it came over the network.
+    pub from: Option<IpAddr>,
+}
+
+impl Actor {
+    /// Somebody at this machine.
+    pub fn local(name: impl Into<String>) -> Self {
+        Self { name: name.into(), from: None }
+    }
+
+    /// The gate itself.
+    pub fn gate() -> Self {
+        Self::local("gate")
+    }
+}
 
 /// A token to be kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
     /// The name of its organization.
     pub organization: String,
@@ -14,8 +42,29 @@ pub struct NewToken {
     pub scopes: Scopes,
     /// The channels it is confined to; `None` for all that its organization may read.
     pub channels: Option<Vec<String>>,
-    /// From when on it no longer serves; `None` for never.
+    /// From when on a scoped token no longer serves; `None` for never. When a site or individual token ends follows from the subscription
+    /// at the moment it is kept: it has `None` here.
     pub expires_at: Option<Timestamp>,
+    /// True for a token that another system issued.
+    pub imported: bool,
+}
+
+impl NewToken {
+    /// The site token of an organization.
+    pub fn site(organization: impl Into<String>) -> Self {
+        Self::of(organization.into(), Purpose::Site)
+    }
+
+    /// The individual token of an organization's user.
+    pub fn individual(organization: impl Into<String>, user: impl Into<String>) -> Self {
+        Self::of(organization.into(), Purpose::Individual { user: user.into() })
+    }
+
+    /// With the scope `repos`, which is what site and individual tokens have.
+    fn of(organization: String, purpose: Purpose) -> Self {
+        let scopes = Scopes::of(&[Scope::Repos]);
+        Self { organization, purpose, scopes, channels: None, expires_at: None, imported: false }
+    }
 }
 
 /// What a new token is for.
@@ -23,11 +72,27 @@ pub struct NewToken {
 pub enum Purpose {
     /// Everybody of the organization; it takes the place of the previous one.
     Site,
+    /// One user, who has a seat; it takes the place of their previous one.
+    Individual {
+        /// The user.
+        user: String,
+    },
     /// Whatever its name says.
     Scoped {
         /// Unique among the organization's living tokens.
         name: String,
+        /// Whose groups it has; none of its own without.
+        acts_as: Option<ActsAs>,
     },
+}
+
+/// Whose groups a scoped token has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActsAs {
+    /// A user's, who has a seat; it ends with the seat.
+    User(String),
+    /// This group.
+    Group(String),
 }
 
 impl Purpose {
@@ -35,6 +100,7 @@ impl Purpose {
     pub fn kind(&self) -> TokenKind {
         match self {
             Self::Site => TokenKind::Site,
+            Self::Individual { .. } => TokenKind::Individual,
             Self::Scoped { .. } => TokenKind::Scoped,
         }
     }
@@ -42,8 +108,16 @@ impl Purpose {
     /// The name of such a token.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Site => None,
-            Self::Scoped { name } => Some(name),
+            Self::Site | Self::Individual { .. } => None,
+            Self::Scoped { name, .. } => Some(name),
+        }
+    }
+
+    /// The user it belongs to or acts as.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Individual { user } | Self::Scoped { acts_as: Some(ActsAs::User(user)), .. } => Some(user),
+            Self::Site | Self::Scoped { .. } => None,
         }
     }
 }
@@ -66,11 +140,100 @@ pub struct Ended {
     pub was_dead: bool,
 }
 
+/// A subscription that was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    /// The organization as it is now.
+    pub organization: Organization,
+    /// How many living tokens ended with it.
+    pub tokens_ended: u64,
+}
+
+/// A seat that was taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedSeat {
+    /// It.
+    pub seat: Seat,
+    /// The living tokens that ended with it: the user's individual one, and the scoped ones that acted as the user.
+    pub ended: Vec<TokenRecord>,
+    /// The groups that lost the user, by name.
+    pub left: Vec<String>,
+}
+
+/// Which tokens to sync with the subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The site token.
+    Site,
+    /// This user's individual token.
+    User(String),
+    /// The site token and all individual tokens.
+    All,
+}
+
+/// A token whose expiry was set to what the subscription gives now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// It.
+    pub record: TokenRecord,
+    /// Its expiry before.
+    pub before: Option<Timestamp>,
+}
+
+/// A token in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// It.
+    pub record: TokenRecord,
+    /// When it was last shown.
+    pub last_use: LastUse,
+}
+
+/// When a token was last shown to the gate, as far as it was written down: a few seconds late.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastUse {
+    /// The latest request that it opened.
+    pub used: Option<Used>,
+    /// The requests that were refused although the token is known.
+    pub refused: Option<Refused>,
+}
+
+/// A request that a token opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// When.
+    pub at: Timestamp,
+    /// Where the token stood.
+    pub carrier: Carrier,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// Requests with a known token that were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// When the latest was.
+    pub at: Timestamp,
+    /// The code that it was refused with.
+    pub code: String,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// What is new about one token's use since the last batch: the counts are added to what is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The token.
+    pub token: TokenId,
+    /// What is new.
+    pub news: LastUse,
+}
+
 /// What the store knew of one digest at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The token, if there is one.
-    pub record: Option<TokenRecord>,
+    /// The token, if there is one, with what groups make of it.
+    pub standing: Option<Standing>,
     /// How much of the change feed this reading knows: every change up to here, none after it.
     pub position: FeedPosition,
 }
@@ -94,15 +257,24 @@ impl FeedPosition {
     }
 }
 
-/// Something that can alter the verdict on a token.
+/// Something that can alter the verdict on tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The position right behind it.
     pub position: FeedPosition,
     /// When it was made, by the clock of whoever made it.
     pub at: Timestamp,
-    /// The token concerned.
-    pub digest: TokenDigest,
+    /// What it concerns.
+    pub subject: Subject,
+}
+
+/// What a change concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The token of this digest.
+    Token(TokenDigest),
+    /// Every token of the organization of this id.
+    Organization(Uuid),
 }
 
 /// What the feed says to a reader who knows it up to some position.

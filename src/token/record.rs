@@ -134,6 +134,10 @@ pub struct TokenRecord {
     pub name: Option<String>,
     /// The user it belongs to or acts as.
     pub user: Option<String>,
+    /// The group it acts as, by name.
+    pub group: Option<String>,
+    /// How many times it was issued, this time included: for the organization, for its user, or under its name.
+    pub generation: u32,
     /// What it may be used for.
     pub scopes: Scopes,
     /// The channels it is confined to; `None` for all that its organization may read.
@@ -168,6 +172,12 @@ impl TokenRecord {
             (None, Some(expiry)) => TokenState::Expired(expiry),
             (None, None) => TokenState::Live,
         }
+    }
+
+    /// From when on it no longer serves, by whichever end comes first; `None` for never.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let end = self.end.as_ref().map(|end| end.at);
+        end.into_iter().chain(self.expires_at).min()
     }
 
     /// True if it is confined to channels and `channel` is not one of them.

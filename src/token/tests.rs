@@ -75,6 +75,8 @@ fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
         organization: "acme".into(),
         name: None,
         user: None,
+        group: None,
+        generation: 1,
         scopes: Scopes::of(&[Scope::Repos]),
         channels: None,
         created_at: Timestamp::from_millis(0),

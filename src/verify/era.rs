@@ -14,6 +14,12 @@
 //! So a request that came after [`Verifier::catch_up`](super::Verifier::catch_up) returned never takes an answer that was on its way
 //! before. A reading that begins after a position was announced has at least that position, so asking once more is enough.
 //!
+//! What concerns a whole organization cannot be forgotten token by token. Every verdict on a known token carries the position of its reading
+//! and shares a cell with all verdicts of its organization: the position of the organization's latest change. It counts only while its
+//! reading is not before that, so raising the cell forgets them all at once, whichever of the two comes first. The argument is the same:
+//! a reading of a snapshot before change c has a lesser position than c, and is worth nothing from the moment the cell says so. Cells are
+//! made by whoever comes first, so that there is one to raise before the first verdict is remembered.
+//!
 //! Settled positions may be claimed by two readers of the feed at once: each began behind a settled position and forgot all that lies
 //! between, so the greater claim is true for both.
 
@@ -23,21 +29,35 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Config, Lookup};
-use crate::store::{Change, FeedPosition, Reading};
-use crate::token::{TokenDigest, TokenRecord};
+use crate::policy::Standing;
+use crate::store::{Change, FeedPosition, Reading, Subject};
+use crate::token::TokenDigest;
 
 /// Everything remembered, and every question on its way.
 #[derive(Debug)]
 pub(super) struct Era {
-    pub(super) known: Memory<Arc<TokenRecord>>,
-    pub(super) unknown: Memory<()>,
+    known: Memory<Known>,
+    unknown: Memory<()>,
+    /// The position of each organization's latest change, of those that were heard of.
+    organizations: DashMap<Uuid, Arc<AtomicI64>>,
     /// Questions with the store.
     pub(super) flights: DashMap<TokenDigest, watch::Receiver<Option<Landing>>>,
     announced: AtomicI64,
     settled: AtomicI64,
+}
+
+/// The verdict on a known token.
+#[derive(Debug)]
+struct Known {
+    standing: Arc<Standing>,
+    /// The position of its reading.
+    position: i64,
+    /// The position of its organization's latest change.
+    changed: Arc<AtomicI64>,
 }
 
 /// How a question to the store ended.
@@ -55,6 +75,7 @@ impl Era {
         Self {
             known: Memory::new(config.known_max),
             unknown: Memory::new(config.unknown_max),
+            organizations: DashMap::new(),
             flights: DashMap::new(),
             announced: AtomicI64::new(position.as_number()),
             settled: AtomicI64::new(position.as_number()),
@@ -75,8 +96,15 @@ impl Era {
     pub(super) fn forget(&self, changes: &[Change], position: FeedPosition) {
         self.announced.fetch_max(position.as_number(), Ordering::SeqCst);
         for change in changes {
-            self.known.forget(&change.digest);
-            self.unknown.forget(&change.digest);
+            match &change.subject {
+                Subject::Token(digest) => {
+                    self.known.forget(digest);
+                    self.unknown.forget(digest);
+                }
+                Subject::Organization(id) => {
+                    self.changed(*id).fetch_max(change.position.as_number(), Ordering::SeqCst);
+                }
+            }
         }
         self.settled.fetch_max(position.as_number(), Ordering::SeqCst);
     }
@@ -84,16 +112,41 @@ impl Era {
     /// Remembers a reading that began at `read_at`, unless the feed is ahead of it, and says what it means.
     pub(super) fn remember(&self, digest: &TokenDigest, reading: Reading, read_at: Duration) -> Lookup {
         let still_true = || reading.position >= self.announced();
-        match reading.record {
-            Some(record) => {
-                let record = Arc::new(record);
-                self.known.remember(digest, Arc::clone(&record), read_at, still_true);
-                Lookup::Known(record)
+        match reading.standing {
+            Some(standing) => {
+                let standing = Arc::new(standing);
+                let changed = self.changed(standing.token.organization_id);
+                let position = reading.position.as_number();
+                let known = Known { standing: Arc::clone(&standing), position, changed };
+                self.known.remember(digest, known, read_at, still_true);
+                Lookup::Known(standing)
             }
             None => {
                 self.unknown.remember(digest, (), read_at, still_true);
                 Lookup::Unknown
             }
         }
+    }
+
+    /// The verdict on a known token, unless its organization has changed since, and when its reading began.
+    pub(super) fn recall_known(&self, digest: &TokenDigest) -> Option<(Arc<Standing>, Duration)> {
+        self.known.recall(digest, |known| {
+            let changed = known.changed.load(Ordering::SeqCst);
+            (known.position >= changed).then(|| Arc::clone(&known.standing))
+        })
+    }
+
+    /// True if nobody was issued the token, and when the reading began.
+    pub(super) fn recall_unknown(&self, digest: &TokenDigest) -> Option<Duration> {
+        self.unknown.recall(digest, |()| Some(())).map(|((), read_at)| read_at)
+    }
+
+    /// How many known tokens are remembered, those included whose organization has changed.
+    pub(super) fn known_len(&self) -> usize {
+        self.known.len()
+    }
+
+    fn changed(&self, organization: Uuid) -> Arc<AtomicI64> {
+        Arc::clone(&self.organizations.entry(organization).or_default())
     }
 }

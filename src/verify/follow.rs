@@ -32,7 +32,7 @@ impl Inner {
         if let Err(error) = self.hear(watch).await {
             self.not_heard(&error).await;
         }
-        self.meters.known.set(i64::try_from(self.era.load().known.len()).unwrap_or(i64::MAX));
+        self.meters.known.set(i64::try_from(self.era.load().known_len()).unwrap_or(i64::MAX));
     }
 
     /// Begins with the feed's present end and an empty memory: what was read before is of an unknown position.

@@ -43,7 +43,7 @@ struct Entry<V> {
     recalled: AtomicBool,
 }
 
-impl<V: Clone> Memory<V> {
+impl<V> Memory<V> {
     /// Room for at most `entries_max` verdicts.
     pub(super) fn new(entries_max: usize) -> Self {
         // Few entries get one shard, so that chance does not fill one of many early.
@@ -54,15 +54,21 @@ impl<V: Clone> Memory<V> {
         }
     }
 
-    /// The verdict on a digest and when its reading began.
-    pub(super) fn recall(&self, digest: &TokenDigest) -> Option<(V, Duration)> {
+    /// What `take` makes of the verdict on a digest, under its shard's lock, and when its reading began. A verdict that `take` declines
+    /// stays until it is replaced or its turn comes.
+    pub(super) fn recall<T>(
+        &self,
+        digest: &TokenDigest,
+        take: impl FnOnce(&V) -> Option<T>,
+    ) -> Option<(T, Duration)> {
         let shard = self.read(digest)?;
         let entry = shard.entries.get(*shard.places.get(digest)?)?;
+        let taken = take(&entry.verdict)?;
         // Written only when it changes: a store would take the cache line away from the other readers.
         if !entry.recalled.load(Ordering::Relaxed) {
             entry.recalled.store(true, Ordering::Relaxed);
         }
-        Some((entry.verdict.clone(), entry.read_at))
+        Some((taken, entry.read_at))
     }
 
     /// Remembers a verdict if `still_true` says so under the lock that [`forget`](Self::forget) takes.

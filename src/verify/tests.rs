@@ -6,9 +6,10 @@ use prometheus::Registry;
 
 use super::era::Landing;
 use super::*;
-use crate::account::Subscription;
+use crate::account::{Grant, Permission, Subscription};
 use crate::clock::{ManualClock, Timestamp};
-use crate::store::{self, NewToken, Purpose, Watch};
+use crate::policy::Right;
+use crate::store::{self, Actor, NewToken, Purpose, Watch};
 use crate::token::{End, EndCause, Scope, Scopes, TokenId};
 
 struct Bench {
@@ -37,7 +38,10 @@ impl Bench {
     async fn new(config: Config) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path().join("home")).await;
-        store.create_organization("acme", "Acme", Subscription::default(), NOW).await.unwrap();
+        store
+            .create_organization("acme", "Acme", Subscription::default(), &Actor::gate(), NOW)
+            .await
+            .unwrap();
         let (clock, hands) = Clock::manual(NOW);
         let meters = Meters::register(&Registry::new()).unwrap();
         let verifier = Verifier::new(store.clone(), clock, config, meters);
@@ -47,16 +51,22 @@ impl Bench {
     async fn issue(&self, name: &str) -> TokenId {
         let token = NewToken {
             organization: "acme".into(),
-            purpose: Purpose::Scoped { name: name.into() },
+            purpose: Purpose::Scoped { name: name.into(), acts_as: None },
             scopes: Scopes::of(&[Scope::Repos]),
             channels: None,
             expires_at: None,
+            imported: false,
         };
-        self.store.insert_token(&token, &digest(name), NOW, Duration::ZERO).await.unwrap().record.id
+        self.store
+            .insert_token(&token, &digest(name), &Actor::gate(), NOW, Duration::ZERO)
+            .await
+            .unwrap()
+            .record
+            .id
     }
 
     async fn revoke(&self, id: TokenId) {
-        self.store.end_token(id, &revoked(), NOW).await.unwrap();
+        self.store.end_token(id, &revoked(), &Actor::gate(), NOW).await.unwrap();
     }
 
     /// What the follower does every 100 ms.
@@ -98,7 +108,7 @@ fn word(lookup: Option<Lookup>) -> &'static str {
     match lookup {
         None => "nothing",
         Some(Lookup::Unknown) => "unknown",
-        Some(Lookup::Known(record)) if record.end.is_some() => "ended",
+        Some(Lookup::Known(standing)) if standing.token.end.is_some() => "ended",
         Some(Lookup::Known(_)) => "alive",
     }
 }
@@ -212,7 +222,7 @@ async fn store_lost_known_tokens_go_on_for_the_grace_and_nothing_is_refused() {
 
     // Revoked behind its back; when the store returns, that is known before anything is said.
     let elsewhere = open(bench.directory.path().join("away")).await;
-    elsewhere.end_token(id, &revoked(), NOW).await.unwrap();
+    elsewhere.end_token(id, &revoked(), &Actor::gate(), NOW).await.unwrap();
     bench.move_store("away", "home");
     assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "unavailable"));
     bench.beat().await;
@@ -306,6 +316,110 @@ async fn reading_older_than_the_feed_is_not_remembered() {
     assert_eq!(bench.says("a"), "ended");
 }
 
+fn read_only(channel: &str) -> Grant {
+    Grant { channel: channel.into(), permission: Permission::Read }
+}
+
+impl Bench {
+    /// Restricts a channel to a group without members.
+    async fn restrict(&self, channel: &str) {
+        if self.store.group("acme", "dev").await.unwrap().is_none() {
+            self.store.create_group("acme", "dev", &Actor::gate(), NOW).await.unwrap();
+        }
+        self.store.grant("acme", "dev", &read_only(channel), &Actor::gate(), NOW).await.unwrap();
+    }
+
+    /// What memory says of the right to a channel.
+    fn right(&self, value: &str, channel: &str) -> &'static str {
+        match self.verifier.recall(&digest(value)) {
+            Some(Lookup::Known(standing)) => match standing.rights.of(channel) {
+                Right::Unrestricted => "unrestricted",
+                Right::Granted(_) => "granted",
+                Right::Withheld => "withheld",
+            },
+            _ => "nothing",
+        }
+    }
+}
+
+#[tokio::test]
+async fn change_of_an_organization_forgets_all_its_tokens_and_no_others() {
+    let mut bench = Bench::new(Config::default()).await;
+    bench.beat().await;
+    bench.store.create_organization("zoo", "", Subscription::default(), &Actor::gate(), NOW).await.unwrap();
+    let zoo = NewToken::site("zoo");
+    bench.store.insert_token(&zoo, &digest("zoo"), &Actor::gate(), NOW, Duration::ZERO).await.unwrap();
+    for name in ["a", "b"] {
+        bench.issue(name).await;
+    }
+    bench.beat().await;
+    for name in ["a", "b", "zoo", "garbage"] {
+        bench.learns(name).await;
+    }
+    bench.restrict("x").await;
+    assert_eq!(bench.right("a", "x"), "unrestricted", "not heard of yet");
+    let queries = bench.queries();
+    bench.beat().await;
+    assert_eq!(["a", "b"].map(|name| bench.says(name)), ["nothing"; 2]);
+    assert_eq!(["zoo", "garbage"].map(|name| bench.says(name)), ["alive", "unknown"]);
+    assert_eq!(bench.queries(), queries, "read again when they are asked for, not before");
+    for name in ["a", "b"] {
+        bench.learns(name).await;
+        assert_eq!(bench.right(name, "x"), "withheld");
+    }
+    bench.store.cancel_organization("acme", &Actor::gate(), NOW).await.unwrap();
+    bench.beat().await;
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "ended"));
+}
+
+/// The interleaving that must not happen, for a change of the organization: with the reading remembered before the feed is applied,
+/// after it, and by nobody before.
+#[tokio::test]
+async fn reading_older_than_a_change_of_its_organization_is_worth_nothing() {
+    let bench = Bench::new(Config::default()).await;
+    for name in ["before", "after"] {
+        bench.issue(name).await;
+    }
+    bench.verifier.catch_up().await.unwrap();
+    let era = bench.verifier.0.era.load_full();
+    let uptime = bench.verifier.0.clock.uptime();
+    let stale_before = bench.store.token_by_digest(&digest("before")).await.unwrap();
+    let stale_after = bench.store.token_by_digest(&digest("after")).await.unwrap();
+    bench.restrict("x").await;
+    let changes = bench.store.changes_since(era.settled(), 10).await.unwrap();
+    let Changes::Read { changes, position, .. } = changes else { panic!("{changes:?}") };
+    // Nobody remembers a token of the organization when the feed is applied, and then the reading arrives.
+    let fresh = Era::begin(era.settled(), &Config::default());
+    fresh.forget(&changes, position);
+    fresh.remember(&digest("after"), stale_after.clone(), uptime);
+    assert!(fresh.recall_known(&digest("after")).is_none());
+    // Even one that slipped in between the announcement and the forgetting counts for nothing afterwards.
+    era.remember(&digest("before"), stale_before, uptime);
+    assert_eq!(bench.right("before", "x"), "unrestricted");
+    era.forget(&changes, position);
+    era.remember(&digest("after"), stale_after.clone(), uptime);
+    assert_eq!((bench.says("before"), bench.says("after")), ("nothing", "nothing"));
+    assert_eq!(bench.learns("after").await, "alive");
+    assert_eq!(bench.right("after", "x"), "withheld");
+    // Nor does it push out what is known since.
+    era.remember(&digest("after"), stale_after, uptime);
+    assert_eq!(bench.right("after", "x"), "withheld");
+}
+
+#[tokio::test]
+async fn store_lost_after_a_change_of_the_organization_brings_nothing_of_before_back() {
+    let mut bench = Bench::new(Config::default()).await;
+    bench.beat().await;
+    bench.issue("a").await;
+    bench.beat().await;
+    bench.learns("a").await;
+    bench.restrict("x").await;
+    bench.beat().await;
+    bench.move_store("home", "away");
+    bench.beat().await;
+    assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "unavailable"));
+}
+
 #[tokio::test]
 async fn request_after_a_change_takes_no_answer_from_before_it() {
     let bench = Bench::new(Config::default()).await;
@@ -330,7 +444,7 @@ async fn request_after_a_change_takes_no_answer_from_before_it() {
     tokio::task::yield_now().await;
     era.flights.remove(&a);
     landing.send_replace(Some(Landing::Answered(
-        Lookup::Known(Arc::new(stale.record.unwrap())),
+        Lookup::Known(Arc::new(stale.standing.unwrap())),
         stale.position,
     )));
     assert_eq!((before.await.unwrap(), after.await.unwrap()), ("alive", "ended"));

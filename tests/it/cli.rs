@@ -1,14 +1,18 @@
 //! The program as a person types it: the real binary, its output, its exit status, its signals.
 
+mod audit;
 mod beside;
 mod commands;
 mod explain;
 mod failures;
 mod first_start;
+mod groups;
 mod logs;
 mod reload;
+mod seats;
 mod secrets;
 mod serve;
+mod subscriptions;
 mod terminal;
 mod tokens;
 mod usage;

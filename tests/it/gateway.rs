@@ -6,6 +6,7 @@ mod canary;
 mod carriers;
 mod hygiene;
 mod indexes;
+mod last_use;
 mod malformed;
 mod memory;
 mod paths;

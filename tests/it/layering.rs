@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 11] = [
     &["token", "account"],
     &["auth", "policy"],
     &["store", "upstream", "server"],
-    &["verify", "cache", "index"],
+    &["verify", "ledger", "cache", "index"],
     &["gateway", "admin", "anaconda", "console"],
     &["config"],
     // The composition root, which is layered in itself.

@@ -13,8 +13,11 @@
 
 mod admin;
 mod cli;
+mod explain;
 mod gateway;
 mod layering;
+mod model;
+mod product;
 mod server;
 mod store;
 mod support;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use channelgate::account::{Grant, Permission};
 use channelgate::clock::Clock;
+use channelgate::policy::Right;
 use channelgate::store::Store;
 use channelgate::token::{EndCause, TokenDigest, TokenId};
 use channelgate::verify::{Config, Lookup, LookupError, Meters, Verifier};
@@ -12,7 +14,7 @@ use prometheus::Registry;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::store::contract::{NOW, create, digest, revoked, scoped};
+use crate::store::contract::{NOW, by, create, digest, revoked, scoped};
 use crate::store::embedded::Temporary;
 
 /// A gate's verifier with its follower, and the store of another process beside it.
@@ -44,7 +46,7 @@ impl Gate {
 
     async fn issue(&self, name: &str) -> TokenId {
         let token = scoped("acme", name);
-        self.command.insert_token(&token, &digest(name), NOW, Duration::ZERO).await.unwrap().record.id
+        self.command.insert_token(&token, &digest(name), &by(), NOW, Duration::ZERO).await.unwrap().record.id
     }
 
     async fn stop(self) {
@@ -61,7 +63,7 @@ async fn ask(verifier: &Verifier, digest: &TokenDigest) -> Result<Lookup, Lookup
 }
 
 fn is_alive(lookup: &Lookup) -> bool {
-    matches!(lookup, Lookup::Known(record) if record.end.is_none())
+    matches!(lookup, Lookup::Known(standing) if standing.token.end.is_none())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,7 +119,7 @@ async fn revocation_by_another_process_holds_within_half_a_second_under_load() {
         while !ask(&gate.verifier, &victim).await.is_ok_and(|lookup| is_alive(&lookup)) {
             tokio::task::yield_now().await;
         }
-        gate.command.end_token(id, &revoked(NOW), NOW).await.unwrap();
+        gate.command.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
         let acknowledged = Instant::now();
         while !ask(&gate.verifier, &victim).await.is_ok_and(|lookup| !is_alive(&lookup)) {
             tokio::task::yield_now().await;
@@ -126,7 +128,7 @@ async fn revocation_by_another_process_holds_within_half_a_second_under_load() {
         worst = worst.max(acknowledged.elapsed());
         let again = ask(&gate.verifier, &victim).await.unwrap();
         assert!(
-            matches!(&again, Lookup::Known(record) if record.end.as_ref().unwrap().cause == EndCause::Revoked)
+            matches!(&again, Lookup::Known(standing) if standing.token.end.as_ref().unwrap().cause == EndCause::Revoked)
         );
     }
     done.store(true, Ordering::Relaxed);
@@ -159,7 +161,7 @@ async fn revocation_by_this_process_holds_for_the_next_request_however_requests_
                 })
             })
             .collect();
-        gate.command.end_token(id, &revoked(NOW), NOW).await.unwrap();
+        gate.command.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
         gate.verifier.catch_up().await.unwrap();
         for _ in 0..5 {
             let lookup = ask(&gate.verifier, &token).await.unwrap();
@@ -171,6 +173,78 @@ async fn revocation_by_this_process_holds_for_the_next_request_however_requests_
         let lookup = ask(&gate.verifier, &token).await.unwrap();
         assert!(!is_alive(&lookup), "round {round}, after the race");
     }
+    gate.stop().await;
+}
+
+/// The same for a right that every token of the organization has or loses at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_changed_by_this_process_hold_for_the_next_request_however_requests_race() {
+    const TOKENS: usize = 20;
+    let gate = Gate::start(Config::default()).await;
+    for number in 0..TOKENS {
+        gate.issue(&format!("t{number}")).await;
+    }
+    gate.command.create_group("acme", "dev", &by(), NOW).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let racing: Vec<_> = (0..4)
+        .map(|task| {
+            let (verifier, done) = (gate.verifier.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut asked: usize = task;
+                while !done.load(Ordering::Relaxed) {
+                    asked += 1;
+                    let _ = ask(&verifier, &digest(&format!("t{}", asked % TOKENS))).await;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    let grant = Grant { channel: "x".into(), permission: Permission::Read };
+    for round in 0..100 {
+        let restricted = round % 2 == 0;
+        if restricted {
+            gate.command.grant("acme", "dev", &grant, &by(), NOW).await.unwrap();
+        } else {
+            gate.command.unrestrict("acme", "x", &by(), NOW).await.unwrap();
+        }
+        gate.verifier.catch_up().await.unwrap();
+        for number in 0..TOKENS {
+            let lookup = ask(&gate.verifier, &digest(&format!("t{number}"))).await.unwrap();
+            let Lookup::Known(standing) = lookup else { panic!("round {round}: {lookup:?}") };
+            assert_eq!(standing.rights.of("x") == Right::Withheld, restricted, "round {round}");
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    for task in racing {
+        task.await.unwrap();
+    }
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelling_by_another_process_holds_for_every_token_within_half_a_second() {
+    const TOKENS: usize = 200;
+    let gate = Gate::start(Config::default()).await;
+    for number in 0..TOKENS {
+        gate.issue(&format!("t{number}")).await;
+    }
+    gate.verifier.catch_up().await.unwrap();
+    let digests: Vec<_> = (0..TOKENS).map(|number| digest(&format!("t{number}"))).collect();
+    for digest in &digests {
+        assert!(is_alive(&ask(&gate.verifier, digest).await.unwrap()));
+    }
+    gate.command.cancel_organization("acme", &by(), NOW).await.unwrap();
+    let acknowledged = Instant::now();
+    for digest in &digests {
+        while is_alive(&ask(&gate.verifier, digest).await.unwrap()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(acknowledged.elapsed() < Duration::from_millis(500), "still served");
+        }
+    }
+    println!(
+        "cancelled by another process: none of {TOKENS} tokens lived after {:?}",
+        acknowledged.elapsed()
+    );
     gate.stop().await;
 }
 

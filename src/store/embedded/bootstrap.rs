@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::Sqlite;
-use sqlx::{SqliteConnection, Transaction};
+use sqlx::SqliteConnection;
 
-use super::{Embedded, organizations, tokens};
-use crate::account::Subscription;
+use super::change::Change;
+use super::{Embedded, Failure, organizations, tokens};
+use crate::account::{Organization, Subscription};
 use crate::clock::Timestamp;
-use crate::store::{NewToken, Purpose, StoreError};
-use crate::token::{Scope, Scopes, TokenDigest, TokenRecord, TokenState};
+use crate::store::{Actor, NewToken, StoreError};
+use crate::token::{TokenDigest, TokenRecord, TokenState};
 
 /// The transaction that holds them.
 #[derive(Debug)]
 pub(in crate::store) struct Bootstrap {
     embedded: Embedded,
-    transaction: Transaction<'static, Sqlite>,
-    now: Timestamp,
+    change: Change,
 }
 
 impl Embedded {
@@ -29,55 +28,49 @@ impl Embedded {
             if is_done(&mut *self.reader().await?).await? {
                 return Ok(None);
             }
-            let mut transaction = self.begin().await?;
-            if is_done(&mut transaction).await? {
+            let mut change = self.begin(&Actor::gate(), now).await?;
+            if is_done(change.connection()).await? {
                 return Ok(None);
             }
-            let organization = organizations::find(&mut transaction, ORGANIZATION).await?;
+            let organization = organizations::find(change.connection(), ORGANIZATION).await?;
             if let Some(organization) = organization
-                && let Some((site, _)) = tokens::current_site(&mut transaction, organization.id).await?
-                && site.state(now) == TokenState::Live
+                && is_served(&mut change, &organization).await?
             {
-                // Somebody issued it and handed it out; replacing it would cut them off.
-                mark_done(&mut transaction, now).await?;
-                transaction.commit().await?;
+                mark_done(change.connection(), now).await?;
+                change.commit().await?;
                 return Ok(None);
             }
-            Ok(Some(transaction))
+            Ok(Some(change))
         });
-        let transaction = begun.await?;
-        Ok(transaction.map(|transaction| Bootstrap { embedded: self.clone(), transaction, now }))
+        Ok(begun.await?.map(|change| Bootstrap { embedded: self.clone(), change }))
     }
 }
 
 impl Bootstrap {
     pub(in crate::store) async fn commit(self, digest: &TokenDigest) -> Result<TokenRecord, StoreError> {
-        let Self { embedded, mut transaction, now } = self;
-        let changes_kept = embedded.config.changes_kept;
+        let Self { embedded, mut change } = self;
         let committed = embedded.call(async {
-            let organization = match organizations::find(&mut transaction, ORGANIZATION).await? {
-                Some(organization) => organization,
-                None => {
-                    let subscription = Subscription::default();
-                    organizations::insert(&mut transaction, ORGANIZATION, ORGANIZATION, subscription, now)
-                        .await?
-                }
-            };
-            let token = NewToken {
-                organization: organization.name,
-                purpose: Purpose::Site,
-                scopes: Scopes::of(&[Scope::Repos]),
-                channels: None,
-                expires_at: organization.subscription.token_expiry(),
-            };
-            let issued =
-                tokens::insert(&mut transaction, &token, digest, now, Duration::ZERO, changes_kept).await?;
-            mark_done(&mut transaction, now).await?;
-            transaction.commit().await?;
+            if organizations::find(change.connection(), ORGANIZATION).await?.is_none() {
+                organizations::create(&mut change, ORGANIZATION, ORGANIZATION, Subscription::default())
+                    .await?;
+            }
+            let site = NewToken::site(ORGANIZATION);
+            let issued = tokens::insert(&mut change, &site, digest, Duration::ZERO).await?;
+            let now = change.now;
+            mark_done(change.connection(), now).await?;
+            change.commit().await?;
             Ok(issued.record)
         });
         committed.await
     }
+}
+
+/// True if somebody saw to the organization already: they issued its site token and handed it out, and replacing it would cut people off;
+/// or they ended its subscription.
+async fn is_served(change: &mut Change, organization: &Organization) -> Result<bool, Failure> {
+    let site = tokens::current(change.connection(), organization.id, None).await?;
+    let is_alive = site.is_some_and(|(site, _)| site.state(change.now) == TokenState::Live);
+    Ok(is_alive || organization.subscription.token_expiry(change.now).is_err())
 }
 
 async fn is_done(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {

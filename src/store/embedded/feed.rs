@@ -12,8 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Embedded, Failure, row};
 use crate::clock::Timestamp;
-use crate::store::{Change, Changes, FeedPosition, StoreError};
-use crate::token::TokenDigest;
+use crate::store::{Change, Changes, FeedPosition, StoreError, Subject};
 
 impl Embedded {
     pub(in crate::store) async fn position(&self) -> Result<FeedPosition, StoreError> {
@@ -91,7 +90,7 @@ impl Watch {
 /// Appends a change to the feed, in the transaction that makes it, and drops those that are too many.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
-    digest: &TokenDigest,
+    subject: &Subject,
     at: Timestamp,
     changes_kept: u32,
 ) -> Result<(), sqlx::Error> {
@@ -101,10 +100,15 @@ pub(super) async fn append(
     .bind(changes_kept.max(1))
     .fetch_one(&mut *connection)
     .await?;
-    sqlx::query("INSERT INTO changes (seq, at, digest) VALUES (?, ?, ?)")
+    let (digest, organization) = match subject {
+        Subject::Token(digest) => (Some(&digest.as_bytes()[..]), None),
+        Subject::Organization(id) => (None, Some(&id.as_bytes()[..])),
+    };
+    sqlx::query("INSERT INTO changes (seq, at, digest, organization_id) VALUES (?, ?, ?, ?)")
         .bind(feed.try_get::<i64, _>("position")?)
         .bind(at.as_millis())
-        .bind(&digest.as_bytes()[..])
+        .bind(digest)
+        .bind(organization)
         .execute(&mut *connection)
         .await?;
     sqlx::query("DELETE FROM changes WHERE seq <= ?")
@@ -121,7 +125,7 @@ async fn read(
     limit: u32,
 ) -> Result<Changes, Failure> {
     let rows = sqlx::query(
-        "SELECT f.position, f.pruned, c.seq, c.at, c.digest FROM feed f LEFT JOIN changes c ON c.seq > ? \
+        "SELECT f.position, f.pruned, c.seq, c.at, c.digest, c.organization_id FROM feed f LEFT JOIN changes c ON c.seq > ? \
          WHERE f.only = 1 ORDER BY c.seq LIMIT ?",
     )
     .bind(position.0)
@@ -142,11 +146,13 @@ async fn read(
 /// The change of a row; `None` in the one row of a feed without changes.
 fn change(row: &SqliteRow) -> Result<Option<Change>, sqlx::Error> {
     let Some(seq) = row.try_get("seq")? else { return Ok(None) };
-    Ok(Some(Change {
-        position: FeedPosition(seq),
-        at: Timestamp::from_millis(row.try_get("at")?),
-        digest: row::digest(row)?,
-    }))
+    let is_of_token = row.try_get::<Option<Vec<u8>>, _>("digest")?.is_some();
+    let subject = if is_of_token {
+        Subject::Token(row::digest(row)?)
+    } else {
+        Subject::Organization(row::uuid(row, "organization_id")?)
+    };
+    Ok(Some(Change { position: FeedPosition(seq), at: Timestamp::from_millis(row.try_get("at")?), subject }))
 }
 
 /// Bounds the memory and the time of one poll.

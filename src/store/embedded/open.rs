@@ -213,7 +213,10 @@ fn migration_failure(path: &Path, error: MigrateError) -> StoreError {
 /// The schema's history. A migration that was released is never edited: its checksum is kept in the databases it was applied to. A gate
 /// may be running while a newer command line migrates its store, so a migration only adds.
 fn migrations() -> Vec<Migration> {
-    let history = [(1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql"))];
+    let history = [
+        (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
+        (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
+    ];
     let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

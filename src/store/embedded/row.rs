@@ -7,15 +7,17 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::account::{Organization, Subscription};
+use crate::account::{Organization, Permission, Seat, Subscription};
+use crate::auth::Carrier;
 use crate::clock::Timestamp;
+use crate::store::{LastUse, Refused, Used};
 use crate::token::{End, TokenDigest, TokenId, TokenRecord};
 
 /// The columns that [`token`] reads, of `tokens` as `t` and `organizations` as `o`.
 macro_rules! token_columns {
     () => {
         "t.id, t.kind, t.organization_id, o.name AS organization, t.name, t.user_name, t.scopes, t.channels, \
-         t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason"
+         t.generation, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason"
     };
 }
 pub(super) use token_columns;
@@ -36,6 +38,8 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
         organization: Arc::from(row.try_get::<String, _>("organization")?),
         name: row.try_get("name")?,
         user: row.try_get("user_name")?,
+        group: row.try_get("group_name")?,
+        generation: row.try_get("generation")?,
         scopes: row.try_get::<String, _>("scopes")?.parse().map_err(decode)?,
         channels: channels.map(|json| serde_json::from_str(&json)).transpose().map_err(decode)?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
@@ -44,13 +48,21 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
     })
 }
 
+/// Reads a token with its digest.
+pub(super) fn token_and_digest(row: &SqliteRow) -> Result<(TokenRecord, TokenDigest), sqlx::Error> {
+    Ok((token(row)?, digest(row)?))
+}
+
 /// Reads an organization.
 pub(super) fn organization(row: &SqliteRow) -> Result<Organization, sqlx::Error> {
     Ok(Organization {
         id: uuid(row, "id")?,
         name: row.try_get("name")?,
         title: row.try_get("title")?,
-        subscription: Subscription { ends_at: time(row, "subscription_ends_at")? },
+        subscription: Subscription {
+            ends_at: time(row, "subscription_ends_at")?,
+            cancelled_at: time(row, "cancelled_at")?,
+        },
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
     })
 }
@@ -61,14 +73,50 @@ pub(super) fn digest(row: &SqliteRow) -> Result<TokenDigest, sqlx::Error> {
     TokenDigest::from_bytes(&bytes).ok_or_else(|| decode("a digest has 32 bytes"))
 }
 
-fn uuid(row: &SqliteRow, column: &str) -> Result<Uuid, sqlx::Error> {
+/// Reads a seat.
+pub(super) fn seat(row: &SqliteRow) -> Result<Seat, sqlx::Error> {
+    Ok(Seat {
+        user: row.try_get("user_name")?,
+        role: row.try_get::<String, _>("role")?.parse().map_err(decode)?,
+        assigned_at: Timestamp::from_millis(row.try_get("assigned_at")?),
+    })
+}
+
+/// Reads a permission.
+pub(super) fn permission(row: &SqliteRow) -> Result<Permission, sqlx::Error> {
+    row.try_get::<String, _>("permission")?.parse().map_err(decode)
+}
+
+/// Reads the columns of `token_uses`, all NULL where a token was never shown.
+pub(super) fn last_use(row: &SqliteRow) -> Result<LastUse, sqlx::Error> {
+    let used = match (time(row, "used_at")?, row.try_get::<Option<String>, _>("carrier")?) {
+        (Some(at), Some(carrier)) => Some(Used {
+            at,
+            carrier: Carrier::named(&carrier)
+                .ok_or_else(|| decode(format!("\"{carrier}\" is no carrier")))?,
+            address: row.try_get::<String, _>("address")?.parse().map_err(decode)?,
+        }),
+        _ => None,
+    };
+    let refused = match (time(row, "refused_at")?, row.try_get("refused_code")?) {
+        (Some(at), Some(code)) => Some(Refused {
+            at,
+            code,
+            count: u64::try_from(row.try_get::<i64, _>("refusals")?).map_err(decode)?,
+        }),
+        _ => None,
+    };
+    Ok(LastUse { used, refused })
+}
+
+pub(super) fn uuid(row: &SqliteRow, column: &str) -> Result<Uuid, sqlx::Error> {
     Uuid::from_slice(&row.try_get::<Vec<u8>, _>(column)?).map_err(decode)
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
 }
 
-fn decode(error: impl Into<Box<dyn Error + Send + Sync>>) -> sqlx::Error {
+pub(super) fn decode(error: impl Into<Box<dyn Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }

@@ -71,12 +71,24 @@ async fn queries_by_digest_name_and_page_search_an_index() {
     let store = Embedded::open(&config).await.unwrap();
     let mut reader = store.reader().await.unwrap();
     for query in [
-        "SELECT f.position, t.id FROM feed f LEFT JOIN tokens t ON t.digest = ? \
-         LEFT JOIN organizations o ON o.id = t.organization_id",
+        "SELECT f.position, t.id, (SELECT json_group_array(json_array(r.channel, g.name, x.permission)) FROM restrictions r \
+         LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel \
+         AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m \
+         WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name)) \
+         LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) \
+         FROM feed f LEFT JOIN tokens t ON t.digest = ? LEFT JOIN organizations o ON o.id = t.organization_id",
         "SELECT t.id FROM tokens t JOIN organizations o ON o.id = t.organization_id \
          WHERE t.organization_id = ? AND (t.created_at, t.id) > (?, ?) ORDER BY t.created_at, t.id LIMIT ?",
         "SELECT t.id FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE o.name = ? AND t.name = ?",
         "SELECT t.id FROM tokens t WHERE t.organization_id = ? AND t.kind = 'site' AND t.ended_at IS NULL",
+        "SELECT t.id FROM tokens t WHERE t.organization_id = ? AND t.kind = 'individual' AND t.ended_at IS NULL",
+        "SELECT t.id FROM tokens t WHERE t.organization_id = ?1 AND t.user_name = ?2 AND (t.ended_at IS NULL OR t.ended_at > ?3)",
+        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND kind = 'site'",
+        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND user_name = ? AND kind = 'individual'",
+        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND name = ?",
+        "SELECT seq, hash FROM audit WHERE seq > ? ORDER BY seq DESC LIMIT 1",
+        "SELECT * FROM audit WHERE organization = ? AND seq > ? AND at >= ? ORDER BY seq LIMIT ?",
+        "SELECT * FROM token_uses WHERE token_id = ?",
         "SELECT f.position, c.seq FROM feed f LEFT JOIN changes c ON c.seq > ? \
          WHERE f.only = 1 ORDER BY c.seq LIMIT ?",
     ] {

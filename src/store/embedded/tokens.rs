@@ -1,15 +1,23 @@
 //! Tokens in SQLite.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
+use super::change::{self, Change, Story};
 use super::row::token_columns;
-use super::{Embedded, Failure, feed, organizations, row};
+use super::{Embedded, Failure, groups, organizations, row, seats};
+use crate::account::Organization;
 use crate::clock::Timestamp;
-use crate::store::{Conflict, Ended, FeedPosition, Issued, NewToken, Purpose, Reading, Sought, StoreError};
+use crate::policy::{Granted, Rights, Standing};
+use crate::store::{
+    Actor, ActsAs, Conflict, Ended, FeedPosition, Issued, Listed, NewToken, Purpose, Reading, Sought,
+    StoreError, Subject,
+};
 use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name};
 
 impl Embedded {
@@ -17,6 +25,7 @@ impl Embedded {
         &self,
         token: &NewToken,
         digest: &TokenDigest,
+        by: &Actor,
         now: Timestamp,
         grace: Duration,
     ) -> Result<Issued, StoreError> {
@@ -24,10 +33,9 @@ impl Embedded {
             check_token_name(name)?;
         }
         self.call(async {
-            let mut transaction = self.begin().await?;
-            let issued =
-                insert(&mut transaction, token, digest, now, grace, self.config.changes_kept).await?;
-            transaction.commit().await?;
+            let mut change = self.begin(by, now).await?;
+            let issued = insert(&mut change, token, digest, grace).await?;
+            change.commit().await?;
             Ok(issued)
         })
         .await
@@ -37,27 +45,36 @@ impl Embedded {
         &self,
         id: TokenId,
         end: &End,
+        by: &Actor,
         now: Timestamp,
     ) -> Result<Ended, StoreError> {
         self.call(async {
-            let mut transaction = self.begin().await?;
+            let mut change = self.begin(by, now).await?;
             let row = sqlx::query(concat!(
                 "SELECT t.digest, ",
                 token_columns!(),
                 " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.id = ?"
             ))
             .bind(&id.0.as_bytes()[..])
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(change.connection())
             .await?
             .ok_or(Sought::Token(id))?;
-            let mut record = row::token(&row)?;
-            let was_dead = record.state(now) != TokenState::Live;
-            if !was_dead && record.end.as_ref().is_none_or(|present| end.at < present.at) {
-                set_end(&mut transaction, id, end).await?;
-                feed::append(&mut transaction, &row::digest(&row)?, now, self.config.changes_kept).await?;
-                transaction.commit().await?;
-                record.end = Some(end.clone());
+            let (before, digest) = row::token_and_digest(&row)?;
+            let was_dead = before.state(now) != TokenState::Live;
+            if was_dead || before.end.as_ref().is_some_and(|present| end.at >= present.at) {
+                return Ok(Ended { record: before, was_dead });
             }
+            let record = set_end(&mut change, before.clone(), &digest, end).await?;
+            let story = Story {
+                action: "token.revoke",
+                organization: Some(&record.organization),
+                target: Some(id.to_string()),
+                user: record.user.as_deref(),
+                before: Some(change::token(&before)),
+                after: Some(change::token(&record)),
+            };
+            change.record(story).await?;
+            change.commit().await?;
             Ok(Ended { record, was_dead })
         })
         .await
@@ -92,12 +109,27 @@ impl Embedded {
         .await
     }
 
+    pub(in crate::store) async fn living_token(
+        &self,
+        organization: &str,
+        user: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            let current = current(&mut reader, id, user).await?.map(|(record, _)| record);
+            Ok(current.filter(|record| record.state(now) == TokenState::Live))
+        })
+        .await
+    }
+
     pub(in crate::store) async fn tokens(
         &self,
         organization: &str,
         after: Option<TokenId>,
         limit: u32,
-    ) -> Result<Vec<TokenRecord>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let organization = organizations::demand(&mut reader, organization).await?;
@@ -109,9 +141,9 @@ impl Embedded {
                 }
             };
             let rows = sqlx::query(concat!(
-                "SELECT ",
+                "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
                 token_columns!(),
-                " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
+                " FROM tokens t JOIN organizations o ON o.id = t.organization_id LEFT JOIN token_uses u ON u.token_id = t.id",
                 " WHERE t.organization_id = ? AND (t.created_at, t.id) > (?, ?)",
                 " ORDER BY t.created_at, t.id LIMIT ?"
             ))
@@ -121,7 +153,8 @@ impl Embedded {
             .bind(limit)
             .fetch_all(&mut *reader)
             .await?;
-            Ok(rows.iter().map(row::token).collect::<Result<_, _>>()?)
+            let listed = |row| Ok(Listed { record: row::token(row)?, last_use: row::last_use(row)? });
+            Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
         })
         .await
     }
@@ -131,19 +164,24 @@ impl Embedded {
         digest: &TokenDigest,
     ) -> Result<Reading, StoreError> {
         self.call(async {
-            // One statement, so one moment.
+            // One statement, so one moment. A site token has neither user nor group, and so no grant.
             let row = sqlx::query(concat!(
                 "SELECT f.position, t.id IS NOT NULL AS found, ",
                 token_columns!(),
+                ", (SELECT json_group_array(json_array(r.channel, g.name, x.permission)) FROM restrictions r",
+                " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
+                " AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m",
+                " WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name))",
+                " LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) AS rights",
                 " FROM feed f LEFT JOIN tokens t ON t.digest = ?",
                 " LEFT JOIN organizations o ON o.id = t.organization_id"
             ))
             .bind(&digest.as_bytes()[..])
             .fetch_one(&mut *self.reader().await?)
             .await?;
-            let found: bool = sqlx::Row::try_get(&row, "found")?;
-            let position = FeedPosition(sqlx::Row::try_get(&row, "position")?);
-            Ok(Reading { record: found.then(|| row::token(&row)).transpose()?, position })
+            let found: bool = row.try_get("found")?;
+            let position = FeedPosition(row.try_get("position")?);
+            Ok(Reading { standing: found.then(|| standing(&row)).transpose()?, position })
         })
         .await
     }
@@ -151,26 +189,37 @@ impl Embedded {
 
 /// Adds a token, and ends the one whose place it takes.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    change: &mut Change,
     token: &NewToken,
     digest: &TokenDigest,
-    now: Timestamp,
     grace: Duration,
-    changes_kept: u32,
 ) -> Result<Issued, Failure> {
-    let organization = organizations::demand(connection, &token.organization).await?;
+    let now = change.now;
+    let organization = organizations::demand(change.connection(), &token.organization).await?;
     let known = sqlx::query("SELECT 1 FROM tokens WHERE digest = ?").bind(&digest.as_bytes()[..]);
-    if known.fetch_optional(&mut *connection).await?.is_some() {
+    if known.fetch_optional(change.connection()).await?.is_some() {
         return Err(Conflict::TokenValue.into());
     }
-    let replaced = match &token.purpose {
-        Purpose::Site => replace_site(connection, organization.id, now, grace, changes_kept).await?,
-        Purpose::Scoped { name } => {
-            if living_name(connection, organization.id, name, now).await? {
+    if let Some(user) = token.purpose.user() {
+        seats::demand(change.connection(), organization.id, &organization.name, user).await?;
+    }
+    let subscribed = expiry(&organization, now)?;
+    let mut group = None;
+    let (expires_at, replaced) = match &token.purpose {
+        Purpose::Site | Purpose::Individual { .. } => {
+            (subscribed, replace(change, organization.id, token.purpose.user(), grace).await?)
+        }
+        Purpose::Scoped { name, acts_as } => {
+            if living_name(change.connection(), organization.id, name, now).await? {
                 let organization = token.organization.clone();
                 return Err(Conflict::TokenName { organization, name: name.clone() }.into());
             }
-            None
+            if let Some(ActsAs::Group(name)) = acts_as {
+                group = Some(
+                    groups::demand(change.connection(), organization.id, &organization.name, name).await?,
+                );
+            }
+            (token.expires_at, Replacement::default())
         }
     };
     let record = TokenRecord {
@@ -179,50 +228,164 @@ pub(super) async fn insert(
         organization_id: organization.id,
         organization: organization.name.into(),
         name: token.purpose.name().map(str::to_owned),
-        user: None,
+        user: token.purpose.user().map(str::to_owned),
+        group: group.as_ref().map(|group| group.name.clone()),
+        generation: generation(change.connection(), organization.id, &token.purpose).await?,
         scopes: token.scopes,
         channels: token.channels.clone(),
         created_at: now,
-        expires_at: token.expires_at,
+        expires_at,
         end: None,
     };
-    insert_row(connection, &record, digest).await?;
-    feed::append(connection, digest, now, changes_kept).await?;
-    Ok(Issued { record, replaced })
+    insert_row(change.connection(), &record, group.map(|group| group.id), digest).await?;
+    change.tell(Subject::Token(*digest)).await?;
+    let story = Story {
+        action: match &token.purpose {
+            Purpose::Site | Purpose::Individual { .. } => "token.issue",
+            Purpose::Scoped { .. } if token.imported => "token.import",
+            Purpose::Scoped { .. } => "token.create",
+        },
+        organization: Some(&record.organization),
+        target: Some(record.id.to_string()),
+        user: record.user.as_deref(),
+        before: replaced.before.as_ref().map(|(id, before)| json!({ "replaced": id, "token": before })),
+        after: Some(change::token(&record)),
+    };
+    change.record(story).await?;
+    Ok(Issued { record, replaced: replaced.living })
 }
 
-/// The current site token of an organization: the one that nobody has ended, though it may have expired.
-pub(super) async fn current_site(
+/// When a site or individual token of the organization expires that is issued or synced now.
+pub(super) fn expiry(organization: &Organization, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    organization
+        .subscription
+        .token_expiry(now)
+        .map_err(|source| StoreError::Subscription { organization: organization.name.clone(), source }.into())
+}
+
+/// The current site token of an organization, or the current individual token of a user: the one that nobody has ended, though it may
+/// have expired.
+pub(super) async fn current(
     connection: &mut SqliteConnection,
     organization: Uuid,
+    user: Option<&str>,
 ) -> Result<Option<(TokenRecord, TokenDigest)>, sqlx::Error> {
-    let row = sqlx::query(concat!(
+    let query = match user {
+        None => sqlx::query(concat!(
+            "SELECT t.digest, ",
+            token_columns!(),
+            " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
+            " WHERE t.organization_id = ? AND t.kind = 'site' AND t.ended_at IS NULL"
+        ))
+        .bind(organization.as_bytes().to_vec()),
+        Some(user) => sqlx::query(concat!(
+            "SELECT t.digest, ",
+            token_columns!(),
+            " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
+            " WHERE t.organization_id = ? AND t.user_name = ? AND t.kind = 'individual' AND t.ended_at IS NULL"
+        ))
+        .bind(organization.as_bytes().to_vec())
+        .bind(user.to_owned()),
+    };
+    query.fetch_optional(connection).await?.as_ref().map(row::token_and_digest).transpose()
+}
+
+/// Ends what a user's seat carries: the individual token, and the scoped ones that act as the user. Returns those that lived.
+pub(super) async fn end_of_user(
+    change: &mut Change,
+    organization: Uuid,
+    user: &str,
+    end: &End,
+) -> Result<Vec<TokenRecord>, sqlx::Error> {
+    let mut ended = Vec::new();
+    for (record, digest) in of_user(change, organization, user).await? {
+        ended.push(set_end(change, record, &digest, end).await?);
+    }
+    Ok(ended)
+}
+
+/// Makes verifiers forget the living tokens of a user.
+pub(super) async fn tell_of_user(
+    change: &mut Change,
+    organization: Uuid,
+    user: &str,
+) -> Result<(), sqlx::Error> {
+    for (_, digest) in of_user(change, organization, user).await? {
+        change.tell(Subject::Token(digest)).await?;
+    }
+    Ok(())
+}
+
+/// The living tokens that belong to a user or act as one.
+async fn of_user(
+    change: &mut Change,
+    organization: Uuid,
+    user: &str,
+) -> Result<Vec<(TokenRecord, TokenDigest)>, sqlx::Error> {
+    let rows = sqlx::query(concat!(
         "SELECT t.digest, ",
         token_columns!(),
         " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-        " WHERE t.organization_id = ? AND t.kind = 'site' AND t.ended_at IS NULL"
+        " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND (t.ended_at IS NULL OR t.ended_at > ?3)",
+        " AND (t.expires_at IS NULL OR t.expires_at > ?3) ORDER BY t.created_at, t.id"
     ))
     .bind(&organization.as_bytes()[..])
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| Ok((row::token(&row)?, row::digest(&row)?))).transpose()
+    .bind(user)
+    .bind(change.now.as_millis());
+    let rows = rows.fetch_all(change.connection()).await?;
+    rows.iter().map(row::token_and_digest).collect()
 }
 
-/// Ends the current site token, if there is one; returns it if it was alive.
-async fn replace_site(
+/// What a new token takes the place of.
+#[derive(Default)]
+struct Replacement {
+    /// What it was, for the audit.
+    before: Option<(String, Value)>,
+    /// What it is, if it lived.
+    living: Option<TokenRecord>,
+}
+
+/// Ends the current site or individual token, if there is one.
+async fn replace(
+    change: &mut Change,
+    organization: Uuid,
+    user: Option<&str>,
+    grace: Duration,
+) -> Result<Replacement, sqlx::Error> {
+    let Some((record, digest)) = current(change.connection(), organization, user).await? else {
+        return Ok(Replacement::default());
+    };
+    let was_alive = record.state(change.now) == TokenState::Live;
+    let before = Some((record.id.to_string(), change::token(&record)));
+    let end = End { cause: EndCause::Replaced, at: change.now.plus(grace), reason: None };
+    let record = set_end(change, record, &digest, &end).await?;
+    Ok(Replacement { before, living: was_alive.then_some(record) })
+}
+
+/// How many times such a token will have been issued with the next one.
+async fn generation(
     connection: &mut SqliteConnection,
     organization: Uuid,
-    now: Timestamp,
-    grace: Duration,
-    changes_kept: u32,
-) -> Result<Option<TokenRecord>, Failure> {
-    let Some((mut record, digest)) = current_site(connection, organization).await? else { return Ok(None) };
-    let was_alive = record.state(now) == TokenState::Live;
-    let end = End { cause: EndCause::Replaced, at: now.plus(grace), reason: None };
-    set_end(connection, record.id, &end).await?;
-    feed::append(connection, &digest, now, changes_kept).await?;
-    record.end = Some(end);
-    Ok(was_alive.then_some(record))
+    purpose: &Purpose,
+) -> Result<u32, sqlx::Error> {
+    let (query, key) = match purpose {
+        Purpose::Site => {
+            ("SELECT max(generation) FROM tokens WHERE organization_id = ? AND kind = 'site'", None)
+        }
+        Purpose::Individual { user } => (
+            "SELECT max(generation) FROM tokens WHERE organization_id = ? AND user_name = ? AND kind = 'individual'",
+            Some(user),
+        ),
+        Purpose::Scoped { name, .. } => {
+            ("SELECT max(generation) FROM tokens WHERE organization_id = ? AND name = ?", Some(name))
+        }
+    };
+    let mut query = sqlx::query_scalar(query).bind(organization.as_bytes().to_vec());
+    if let Some(key) = key {
+        query = query.bind(key.clone());
+    }
+    let latest: Option<u32> = query.fetch_one(connection).await?;
+    Ok(latest.unwrap_or(0).saturating_add(1))
 }
 
 /// True if a living token of the organization has this name.
@@ -247,12 +410,13 @@ async fn living_name(
 async fn insert_row(
     connection: &mut SqliteConnection,
     record: &TokenRecord,
+    group: Option<Uuid>,
     digest: &TokenDigest,
 ) -> Result<(), sqlx::Error> {
     let channels = record.channels.as_ref().map(serde_json::to_string).transpose();
     sqlx::query(
-        "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, scopes, channels, created_at, expires_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, acts_as_group_id, generation, scopes, \
+         channels, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&record.id.0.as_bytes()[..])
     .bind(&digest.as_bytes()[..])
@@ -260,6 +424,8 @@ async fn insert_row(
     .bind(&record.organization_id.as_bytes()[..])
     .bind(&record.name)
     .bind(&record.user)
+    .bind(group.as_ref().map(|id| &id.as_bytes()[..]))
+    .bind(record.generation)
     .bind(record.scopes.to_string())
     .bind(channels.map_err(|error| sqlx::Error::Encode(error.into()))?)
     .bind(record.created_at.as_millis())
@@ -269,15 +435,37 @@ async fn insert_row(
     Ok(())
 }
 
-async fn set_end(connection: &mut SqliteConnection, id: TokenId, end: &End) -> Result<(), sqlx::Error> {
+/// Ends a token, makes verifiers forget it, and returns it as it is then.
+async fn set_end(
+    change: &mut Change,
+    record: TokenRecord,
+    digest: &TokenDigest,
+    end: &End,
+) -> Result<TokenRecord, sqlx::Error> {
     sqlx::query("UPDATE tokens SET ended_at = ?, end_cause = ?, end_reason = ? WHERE id = ?")
         .bind(end.at.as_millis())
         .bind(end.cause.as_str())
         .bind(&end.reason)
-        .bind(&id.0.as_bytes()[..])
-        .execute(connection)
+        .bind(&record.id.0.as_bytes()[..])
+        .execute(change.connection())
         .await?;
-    Ok(())
+    change.tell(Subject::Token(*digest)).await?;
+    Ok(TokenRecord { end: Some(end.clone()), ..record })
+}
+
+/// A token with the restricted channels of its organization, and the grants of them to its own groups.
+fn standing(row: &SqliteRow) -> Result<Standing, sqlx::Error> {
+    type Restricted = (String, Option<String>, Option<String>);
+    let json: String = row.try_get("rights")?;
+    let restricted: Vec<Restricted> = serde_json::from_str(&json).map_err(row::decode)?;
+    let mut channels = BTreeMap::<String, Vec<Granted>>::new();
+    for (channel, group, permission) in restricted {
+        let grants = channels.entry(channel).or_default();
+        if let (Some(group), Some(permission)) = (group, permission) {
+            grants.push(Granted { group, permission: permission.parse().map_err(row::decode)? });
+        }
+    }
+    Ok(Standing { token: row::token(row)?, rights: Rights::new(channels) })
 }
 
 async fn find(connection: &mut SqliteConnection, id: TokenId) -> Result<Option<TokenRecord>, sqlx::Error> {

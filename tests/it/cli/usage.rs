@@ -11,8 +11,24 @@ const COMMANDS: &[&[&str]] = &[
     &["org", "create", "x"],
     &["org", "list"],
     &["org", "show", "x"],
+    &["org", "renew", "x", "--until", "2100-01-01"],
+    &["org", "cancel", "x"],
+    &["seat", "assign", "x", "y"],
+    &["seat", "remove", "x", "y"],
+    &["seat", "list", "x"],
+    &["group", "create", "x", "y"],
+    &["group", "list", "x"],
+    &["group", "add", "x", "y", "z"],
+    &["group", "remove", "x", "y", "z"],
+    &["group", "grant", "x", "y", "z"],
+    &["group", "ungrant", "x", "y", "z"],
+    &["group", "unrestrict", "x", "z"],
+    &["audit"],
+    &["audit", "verify"],
+    &["completions", "bash"],
     &["token", "issue", "x", "--site"],
     &["token", "create", "x", "--name", "x", "--scopes", "repos"],
+    &["token", "sync", "x"],
     &["token", "list", "x"],
     &["token", "show", UNKNOWN_ID],
     &["token", "revoke", UNKNOWN_ID],
@@ -21,17 +37,20 @@ const COMMANDS: &[&[&str]] = &[
     &["explain", "/x"],
 ];
 
+/// Commands that have commands.
+const GROUPS: &[&str] = &["org", "seat", "token", "group", "audit"];
+
 #[test]
 fn help_of_every_command_has_an_example_or_no_arguments() {
     let place = Place::empty();
     for command in COMMANDS {
         let words: Vec<&str> =
-            command.iter().copied().take(if matches!(command[0], "org" | "token") { 2 } else { 1 }).collect();
+            command.iter().copied().take(if GROUPS.contains(&command[0]) { 2 } else { 1 }).collect();
         let done = place.run(&[&words[..], &["--help"]].concat()).expect(0, command);
         assert!(done.err.is_empty() && done.out.contains("Usage: channelgate"), "{command:?}: {done:?}");
         let is_plain = ["version", "list", "show"].contains(words.last().unwrap());
         assert!(is_plain || done.out.contains("Example"), "{command:?}: {}", done.out);
-        if !matches!(words[..], ["serve"]) {
+        if !matches!(words[..], ["serve" | "completions"]) {
             assert!(done.out.contains("--json"), "{command:?}");
         }
         assert!(done.out.contains("--yes"), "{command:?}");

@@ -1,12 +1,24 @@
 //! What every store does. A backend adds one line to [`every_backend`].
 
+mod groups;
+pub(crate) mod life;
+mod records;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
-use channelgate::account::Subscription;
+use groups::*;
+use life::*;
+use records::*;
+
+use channelgate::account::{AFTER_SUBSCRIPTION, Role, Subscription};
 use channelgate::clock::Timestamp;
-use channelgate::store::{Changes, Config, ErrorKind, FeedPosition, NewToken, Purpose, Store};
-use channelgate::token::{End, EndCause, Scope, Scopes, TokenDigest, TokenState};
+use channelgate::store::{
+    Actor, ActsAs, Changes, Config, ErrorKind, FeedPosition, Listed, NewToken, Purpose, Store, Subject, Which,
+};
+use channelgate::token::{
+    End, EndCause, Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
+};
 
 /// Runs each part of the contract on an empty store of the backend, opened with few changes kept.
 macro_rules! every_backend {
@@ -30,6 +42,21 @@ macro_rules! every_backend {
             every_backend!(@ $open: bootstrap_dropped_is_undone);
             every_backend!(@ $open: bootstrap_of_many_starts_happens_once);
             every_backend!(@ $open: bootstrap_spares_a_living_site_token);
+            every_backend!(@ $open: site_and_individual_tokens_expire_thirty_days_after_the_subscription);
+            every_backend!(@ $open: individual_tokens_need_a_seat_and_site_tokens_do_not);
+            every_backend!(@ $open: individual_token_issued_again_ends_the_users_previous_one);
+            every_backend!(@ $open: generations_count_what_was_issued);
+            every_backend!(@ $open: renewing_moves_no_token_and_sync_does);
+            every_backend!(@ $open: cancelling_ends_all_tokens_at_once_and_for_good);
+            every_backend!(@ $open: seats_are_assigned_changed_and_listed);
+            every_backend!(@ $open: seat_removed_takes_tokens_and_groups_with_it);
+            every_backend!(@ $open: groups_are_kept_with_members_and_grants);
+            every_backend!(@ $open: tokens_have_the_rights_of_their_groups);
+            every_backend!(@ $open: feed_tells_whom_a_change_of_rights_concerns);
+            every_backend!(@ $open: every_change_leaves_one_record);
+            every_backend!(@ $open: refused_and_empty_changes_leave_no_record);
+            every_backend!(@ $open: audit_is_read_by_organization_time_and_page);
+            every_backend!(@ $open: last_use_is_kept_with_its_token);
         }
     )*};
     (@ $open:path: $test:ident) => {
@@ -57,17 +84,11 @@ pub(crate) fn digest(value: &str) -> TokenDigest {
 }
 
 pub(crate) fn site(organization: &str) -> NewToken {
-    NewToken {
-        organization: organization.into(),
-        purpose: Purpose::Site,
-        scopes: Scopes::of(&[Scope::Repos]),
-        channels: None,
-        expires_at: None,
-    }
+    NewToken::site(organization)
 }
 
 pub(crate) fn scoped(organization: &str, name: &str) -> NewToken {
-    NewToken { purpose: Purpose::Scoped { name: name.into() }, ..site(organization) }
+    NewToken { purpose: Purpose::Scoped { name: name.into(), acts_as: None }, ..site(organization) }
 }
 
 pub(crate) fn revoked(at: Timestamp) -> End {
@@ -75,11 +96,19 @@ pub(crate) fn revoked(at: Timestamp) -> End {
 }
 
 pub(crate) async fn create(store: &Store, organization: &str) {
-    store.create_organization(organization, organization, Subscription::default(), NOW).await.unwrap();
+    store.create_organization(organization, organization, Subscription::default(), &by(), NOW).await.unwrap();
 }
 
 async fn insert(store: &Store, token: &NewToken, value: &str) -> channelgate::store::Issued {
-    store.insert_token(token, &digest(value), NOW, Duration::ZERO).await.unwrap()
+    store.insert_token(token, &digest(value), &by(), NOW, Duration::ZERO).await.unwrap()
+}
+
+fn records(listed: Vec<Listed>) -> Vec<TokenRecord> {
+    listed.into_iter().map(|listed| listed.record).collect()
+}
+
+pub(crate) fn by() -> Actor {
+    Actor::local("test")
 }
 
 fn later(seconds: u64) -> Timestamp {
@@ -88,18 +117,19 @@ fn later(seconds: u64) -> Timestamp {
 
 async fn organizations_are_created_once_and_listed_by_name(config: &Config) {
     let store = open(config).await;
-    let subscription = Subscription { ends_at: Some(later(1)) };
-    let zoo = store.create_organization("zoo", "The Zoo", subscription, NOW).await.unwrap();
+    let subscription = Subscription::until(Some(later(1)));
+    let zoo = store.create_organization("zoo", "The Zoo", subscription, &by(), NOW).await.unwrap();
     create(&store, "acme").await;
     let names: Vec<_> = store.organizations().await.unwrap().into_iter().map(|o| o.name).collect();
     assert_eq!(names, ["acme", "zoo"]);
     assert_eq!(store.organization("zoo").await.unwrap(), Some(zoo));
     assert_eq!(store.organization("none").await.unwrap(), None);
-    let twice = store.create_organization("zoo", "", subscription, NOW).await.unwrap_err();
+    let twice = store.create_organization("zoo", "", subscription, &by(), NOW).await.unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::Conflict, "{twice}");
-    let bad = store.create_organization("The Zoo", "", subscription, NOW).await.unwrap_err();
+    let bad = store.create_organization("The Zoo", "", subscription, &by(), NOW).await.unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
-    let nowhere = store.insert_token(&site("none"), &digest("x"), NOW, Duration::ZERO).await.unwrap_err();
+    let nowhere =
+        store.insert_token(&site("none"), &digest("x"), &by(), NOW, Duration::ZERO).await.unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::NotFound, "{nowhere}");
     assert!(nowhere.to_string().contains("\"none\""), "{nowhere}");
 }
@@ -128,20 +158,25 @@ async fn site_token_issued_again_with_grace_lets_both_live(config: &Config) {
     create(&store, "acme").await;
     let first = insert(&store, &site("acme"), "first").await.record.id;
     let hour = Duration::from_secs(3_600);
-    let second = store.insert_token(&site("acme"), &digest("second"), NOW, hour).await.unwrap();
+    let second = store.insert_token(&site("acme"), &digest("second"), &by(), NOW, hour).await.unwrap();
     assert_eq!(second.replaced.unwrap().state(later(3_599)), TokenState::Live);
     // The next reissue cuts off the second at once; the first keeps its own date.
-    let third = store.insert_token(&site("acme"), &digest("third"), later(60), Duration::ZERO).await.unwrap();
+    let third =
+        store.insert_token(&site("acme"), &digest("third"), &by(), later(60), Duration::ZERO).await.unwrap();
     assert_eq!(third.replaced.unwrap().id, second.record.id);
     let first = store.token(first).await.unwrap().unwrap();
     assert_eq!(first.end.as_ref().unwrap().at, later(3_600));
     // One that expired is replaced without being reported as cut off, and stays expired.
-    let expiring = NewToken { expires_at: Some(later(100)), ..site("acme") };
-    let expired = store.insert_token(&expiring, &digest("fourth"), later(70), Duration::ZERO).await.unwrap();
+    let ends_at = later(100).minus(AFTER_SUBSCRIPTION);
+    store.create_organization("zoo", "", Subscription::until(Some(ends_at)), &by(), NOW).await.unwrap();
+    let expired = insert(&store, &site("zoo"), "fourth").await.record;
+    assert_eq!(expired.expires_at, Some(later(100)));
+    let renewed = store.renew_organization("zoo", later(300), &by(), later(200)).await.unwrap();
+    assert_eq!(renewed.subscription, Subscription::until(Some(later(300))));
     let fifth =
-        store.insert_token(&site("acme"), &digest("fifth"), later(200), Duration::ZERO).await.unwrap();
+        store.insert_token(&site("zoo"), &digest("fifth"), &by(), later(200), Duration::ZERO).await.unwrap();
     assert_eq!(fifth.replaced, None);
-    let expired = store.token(expired.record.id).await.unwrap().unwrap();
+    let expired = store.token(expired.id).await.unwrap().unwrap();
     assert_eq!(expired.state(later(300)), TokenState::Expired(later(100)));
 }
 
@@ -151,13 +186,16 @@ async fn scoped_names_are_unique_among_the_living(config: &Config) {
     create(&store, "zoo").await;
     let first = insert(&store, &scoped("acme", "ci"), "a").await.record;
     insert(&store, &scoped("zoo", "ci"), "b").await;
-    let taken =
-        store.insert_token(&scoped("acme", "ci"), &digest("c"), NOW, Duration::ZERO).await.unwrap_err();
+    let taken = store
+        .insert_token(&scoped("acme", "ci"), &digest("c"), &by(), NOW, Duration::ZERO)
+        .await
+        .unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
     assert!(taken.to_string().contains("\"acme\" has a living token \"ci\""), "{taken}");
-    store.end_token(first.id, &revoked(later(1)), later(1)).await.unwrap();
+    store.end_token(first.id, &revoked(later(1)), &by(), later(1)).await.unwrap();
     let second = NewToken { expires_at: Some(later(10)), ..scoped("acme", "ci") };
-    let second = store.insert_token(&second, &digest("c"), later(2), Duration::ZERO).await.unwrap().record;
+    let second =
+        store.insert_token(&second, &digest("c"), &by(), later(2), Duration::ZERO).await.unwrap().record;
     let found = |at| {
         let store = store.clone();
         async move { store.token_by_name("acme", "ci", at).await.unwrap().unwrap().id }
@@ -165,12 +203,15 @@ async fn scoped_names_are_unique_among_the_living(config: &Config) {
     assert_eq!(found(later(3)).await, second.id);
     // The name is free again after the expiry; of the dead the latest is found.
     assert_eq!(found(later(10)).await, second.id);
-    let third = store.insert_token(&scoped("acme", "ci"), &digest("d"), later(10), Duration::ZERO).await;
+    let third =
+        store.insert_token(&scoped("acme", "ci"), &digest("d"), &by(), later(10), Duration::ZERO).await;
     assert_eq!(found(later(11)).await, third.unwrap().record.id);
     assert_eq!(store.token_by_name("acme", "none", NOW).await.unwrap(), None);
     assert_eq!(store.token_by_name("none", "ci", NOW).await.unwrap(), None);
-    let bad =
-        store.insert_token(&scoped("acme", "C\nI"), &digest("e"), NOW, Duration::ZERO).await.unwrap_err();
+    let bad = store
+        .insert_token(&scoped("acme", "C\nI"), &digest("e"), &by(), NOW, Duration::ZERO)
+        .await
+        .unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
 }
 
@@ -178,9 +219,10 @@ async fn token_values_are_used_once(config: &Config) {
     let store = open(config).await;
     create(&store, "acme").await;
     let id = insert(&store, &scoped("acme", "ci"), "value").await.record.id;
-    store.end_token(id, &revoked(NOW), NOW).await.unwrap();
+    store.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
     for again in [scoped("acme", "other"), site("acme")] {
-        let known = store.insert_token(&again, &digest("value"), NOW, Duration::ZERO).await.unwrap_err();
+        let known =
+            store.insert_token(&again, &digest("value"), &by(), NOW, Duration::ZERO).await.unwrap_err();
         assert_eq!(known.kind(), ErrorKind::Conflict, "{known}");
     }
 }
@@ -190,27 +232,27 @@ async fn ended_tokens_stay_as_they_died(config: &Config) {
     create(&store, "acme").await;
     let id = insert(&store, &scoped("acme", "ci"), "a").await.record.id;
     let end = End { reason: Some("leaked".into()), ..revoked(NOW) };
-    let ended = store.end_token(id, &end, NOW).await.unwrap();
+    let ended = store.end_token(id, &end, &by(), NOW).await.unwrap();
     assert!(!ended.was_dead);
     assert_eq!(ended.record.end, Some(end.clone()));
-    let again = store.end_token(id, &revoked(later(5)), later(5)).await.unwrap();
+    let again = store.end_token(id, &revoked(later(5)), &by(), later(5)).await.unwrap();
     assert!(again.was_dead);
     assert_eq!(again.record.end, Some(end));
     // An expired one is dead too, and stays expired.
     let expiring = NewToken { expires_at: Some(later(1)), ..scoped("acme", "short") };
     let expired = insert(&store, &expiring, "b").await.record.id;
-    let ended = store.end_token(expired, &revoked(later(2)), later(2)).await.unwrap();
+    let ended = store.end_token(expired, &revoked(later(2)), &by(), later(2)).await.unwrap();
     assert!(ended.was_dead && ended.record.end.is_none());
     // One in its grace is alive; its end moves nearer, never away.
     let site_id = insert(&store, &site("acme"), "c").await.record.id;
-    store.insert_token(&site("acme"), &digest("d"), NOW, Duration::from_secs(60)).await.unwrap();
-    let kept = store.end_token(site_id, &revoked(later(90)), later(1)).await.unwrap();
+    store.insert_token(&site("acme"), &digest("d"), &by(), NOW, Duration::from_secs(60)).await.unwrap();
+    let kept = store.end_token(site_id, &revoked(later(90)), &by(), later(1)).await.unwrap();
     assert_eq!((kept.was_dead, kept.record.end.unwrap().at), (false, later(60)));
-    let nearer = store.end_token(site_id, &revoked(later(2)), later(2)).await.unwrap();
+    let nearer = store.end_token(site_id, &revoked(later(2)), &by(), later(2)).await.unwrap();
     assert_eq!(nearer.record, store.token(site_id).await.unwrap().unwrap());
     assert_eq!(nearer.record.end, Some(revoked(later(2))));
     let nobody = channelgate::token::TokenId(uuid::Uuid::nil());
-    let missing = store.end_token(nobody, &revoked(NOW), NOW).await.unwrap_err();
+    let missing = store.end_token(nobody, &revoked(NOW), &by(), NOW).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
 }
 
@@ -228,7 +270,10 @@ async fn records_come_back_as_they_went_in(config: &Config) {
         let issued = insert(&store, &token, value).await.record;
         let reopened = open(config).await;
         assert_eq!(reopened.token(issued.id).await.unwrap(), Some(issued.clone()));
-        assert_eq!(reopened.token_by_digest(&digest(value)).await.unwrap().record, Some(issued.clone()));
+        assert_eq!(
+            reopened.token_by_digest(&digest(value)).await.unwrap().standing,
+            Some(issued.clone().into())
+        );
         assert_eq!(issued.kind, token.purpose.kind());
         assert_eq!(issued.name.as_deref(), token.purpose.name());
         assert_eq!((issued.scopes, &issued.channels), (token.scopes, &token.channels));
@@ -247,14 +292,15 @@ async fn tokens_are_listed_in_pages(config: &Config) {
         // Several of one moment, so that the id decides.
         let token = scoped("acme", &format!("t{number}"));
         let at = later(number / 10);
-        let inserted = store.insert_token(&token, &digest(&number.to_string()), at, Duration::ZERO).await;
+        let inserted =
+            store.insert_token(&token, &digest(&number.to_string()), &by(), at, Duration::ZERO).await;
         issued.push(inserted.unwrap().record);
     }
     issued.sort_by_key(|record| (record.created_at, record.id));
     let mut listed = Vec::new();
     loop {
         let after = listed.last().map(|record: &channelgate::token::TokenRecord| record.id);
-        let page = store.tokens("acme", after, 7).await.unwrap();
+        let page = records(store.tokens("acme", after, 7).await.unwrap());
         assert!(page.len() <= 7);
         if page.is_empty() {
             break;
@@ -271,15 +317,15 @@ async fn readings_carry_the_position_of_their_snapshot(config: &Config) {
     let store = open(config).await;
     create(&store, "acme").await;
     let before = store.token_by_digest(&digest("a")).await.unwrap();
-    assert_eq!((before.record, before.position), (None, FeedPosition::START));
+    assert_eq!((before.standing, before.position), (None, FeedPosition::START));
     let id = insert(&store, &site("acme"), "a").await.record.id;
     let alive = store.token_by_digest(&digest("a")).await.unwrap();
     assert_eq!(alive.position, store.position().await.unwrap());
     assert!(alive.position > before.position);
-    store.end_token(id, &revoked(NOW), NOW).await.unwrap();
+    store.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
     let dead = store.token_by_digest(&digest("a")).await.unwrap();
     assert!(dead.position > alive.position);
-    assert_eq!(dead.record.unwrap().end, Some(revoked(NOW)));
+    assert_eq!(dead.standing.unwrap().token.end, Some(revoked(NOW)));
 }
 
 async fn feed_tells_every_change_in_order(config: &Config) {
@@ -287,14 +333,15 @@ async fn feed_tells_every_change_in_order(config: &Config) {
     create(&store, "acme").await;
     let first = insert(&store, &site("acme"), "a").await.record.id;
     insert(&store, &site("acme"), "b").await;
-    let third = store.insert_token(&scoped("acme", "ci"), &digest("c"), later(1), Duration::ZERO).await;
-    store.end_token(third.unwrap().record.id, &revoked(later(2)), later(2)).await.unwrap();
-    store.end_token(first, &revoked(later(3)), later(3)).await.unwrap();
+    let third =
+        store.insert_token(&scoped("acme", "ci"), &digest("c"), &by(), later(1), Duration::ZERO).await;
+    store.end_token(third.unwrap().record.id, &revoked(later(2)), &by(), later(2)).await.unwrap();
+    store.end_token(first, &revoked(later(3)), &by(), later(3)).await.unwrap();
     let read = store.changes_since(FeedPosition::START, 100).await.unwrap();
     let Changes::Read { changes, position, more: false } = read else { panic!("{read:?}") };
-    let told: Vec<_> = changes.iter().map(|change| (change.digest, change.at)).collect();
-    let expected =
-        [("a", NOW), ("a", NOW), ("b", NOW), ("c", later(1)), ("c", later(2))].map(|(v, at)| (digest(v), at));
+    let told: Vec<_> = changes.iter().map(|change| (change.subject, change.at)).collect();
+    let expected = [("a", NOW), ("a", NOW), ("b", NOW), ("c", later(1)), ("c", later(2))]
+        .map(|(v, at)| (Subject::Token(digest(v)), at));
     assert_eq!(told, expected);
     assert_eq!(position, store.position().await.unwrap());
     assert!(changes.is_sorted_by_key(|change| change.position));
@@ -337,10 +384,10 @@ async fn feed_is_silent_about_refused_changes(config: &Config) {
     let store = open(config).await;
     create(&store, "acme").await;
     let id = insert(&store, &scoped("acme", "ci"), "a").await.record.id;
-    store.end_token(id, &revoked(NOW), NOW).await.unwrap();
+    store.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
     let position = store.position().await.unwrap();
-    store.end_token(id, &revoked(NOW), NOW).await.unwrap();
-    store.insert_token(&site("acme"), &digest("a"), NOW, Duration::ZERO).await.unwrap_err();
+    store.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
+    store.insert_token(&site("acme"), &digest("a"), &by(), NOW, Duration::ZERO).await.unwrap_err();
     assert_eq!(store.position().await.unwrap(), position);
 }
 
@@ -356,7 +403,10 @@ async fn watch_hears_of_changes_by_another_process(config: &Config) {
         insert(&command, &scoped("acme", &format!("t{number}")), &value).await;
         let heard = watch.poll().await.unwrap();
         let Changes::Read { changes, position, more: false } = heard else { panic!("{heard:?}") };
-        assert_eq!(changes.iter().map(|change| change.digest).collect::<Vec<_>>(), [digest(&value)]);
+        assert_eq!(
+            changes.iter().map(|change| change.subject).collect::<Vec<_>>(),
+            [Subject::Token(digest(&value))]
+        );
         assert_eq!(position, command.position().await.unwrap());
         let silent = watch.poll().await.unwrap();
         assert!(matches!(silent, Changes::Read { changes, .. } if changes.is_empty()));
@@ -388,7 +438,7 @@ async fn concurrent_writers_lose_nothing(config: &Config) {
                     let value = format!("{writer}-{number}");
                     let token = if number % 5 == 0 { site("acme") } else { scoped("acme", &value) };
                     insert(&store, &token, &value).await;
-                    assert!(store.token_by_digest(&digest(&value)).await.unwrap().record.is_some());
+                    assert!(store.token_by_digest(&digest(&value)).await.unwrap().standing.is_some());
                 }
             })
         })
@@ -396,7 +446,7 @@ async fn concurrent_writers_lose_nothing(config: &Config) {
     for writer in writers {
         writer.await.unwrap();
     }
-    let tokens = stores[1].tokens("acme", None, 1_000).await.unwrap();
+    let tokens = records(stores[1].tokens("acme", None, 1_000).await.unwrap());
     assert_eq!(tokens.len(), WRITERS * TOKENS);
     assert_eq!(tokens.iter().map(|token| token.id).collect::<HashSet<_>>().len(), WRITERS * TOKENS);
     let living_sites = tokens.iter().filter(|token| token.name.is_none() && token.end.is_none());
@@ -413,8 +463,8 @@ async fn bootstrap_happens_once(config: &Config) {
     let begun = store.begin_bootstrap(NOW).await.unwrap().unwrap();
     let record = begun.commit(&digest("boot")).await.unwrap();
     assert_eq!((&*record.organization, record.scopes), ("default", Scopes::of(&[Scope::Repos])));
-    assert_eq!(store.token_by_digest(&digest("boot")).await.unwrap().record, Some(record.clone()));
-    assert_eq!(store.tokens("default", None, 10).await.unwrap(), [record]);
+    assert_eq!(store.token_by_digest(&digest("boot")).await.unwrap().standing, Some(record.clone().into()));
+    assert_eq!(records(store.tokens("default", None, 10).await.unwrap()), [record]);
     assert!(store.begin_bootstrap(NOW).await.unwrap().is_none());
     assert!(open(config).await.begin_bootstrap(NOW).await.unwrap().is_none());
 }
@@ -449,7 +499,7 @@ async fn bootstrap_of_many_starts_happens_once(config: &Config) {
         issued.extend(start.await.unwrap());
     }
     assert_eq!(issued.len(), 1);
-    assert_eq!(open(&config).await.tokens("default", None, 10).await.unwrap(), issued);
+    assert_eq!(records(open(&config).await.tokens("default", None, 10).await.unwrap()), issued);
 }
 
 async fn bootstrap_spares_a_living_site_token(config: &Config) {
@@ -458,6 +508,6 @@ async fn bootstrap_spares_a_living_site_token(config: &Config) {
     let issued = insert(&store, &site("default"), "handed out").await.record;
     assert!(store.begin_bootstrap(NOW).await.unwrap().is_none());
     assert_eq!(store.token(issued.id).await.unwrap().unwrap().state(NOW), TokenState::Live);
-    store.end_token(issued.id, &revoked(NOW), NOW).await.unwrap();
+    store.end_token(issued.id, &revoked(NOW), &by(), NOW).await.unwrap();
     assert!(store.begin_bootstrap(NOW).await.unwrap().is_none(), "it is done for good");
 }

@@ -4,12 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use channelgate::store::{Config, ErrorKind, Store, StoreError};
+use channelgate::clock::Timestamp;
+use channelgate::store::{AuditVerdict, Config, ErrorKind, FeedPosition, Store, StoreError, Tampering};
 use channelgate::token::Minted;
+use sqlx::migrate::{Migration, MigrationType};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 
-use super::contract::{NOW, create, digest, revoked, scoped, site};
+use super::contract::{NOW, by, create, digest, revoked, scoped, site};
 
 /// A store's place in a directory that goes away.
 pub(crate) struct Temporary {
@@ -55,7 +57,7 @@ async fn filled(place: &Temporary) {
     for number in 0..200 {
         let value = number.to_string();
         let token = scoped("acme", &format!("t{number}"));
-        store.insert_token(&token, &digest(&value), NOW, Duration::ZERO).await.unwrap();
+        store.insert_token(&token, &digest(&value), &by(), NOW, Duration::ZERO).await.unwrap();
     }
     store.close().await;
 }
@@ -182,7 +184,8 @@ async fn damage_found_later_is_told_from_an_outage() {
     let error = store.token_by_digest(&digest("1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     sqlx::raw_sql("DROP TABLE changes").execute(&mut raw).await.unwrap();
-    let error = store.insert_token(&site("acme"), &digest("x"), NOW, Duration::ZERO).await.unwrap_err();
+    let error =
+        store.insert_token(&site("acme"), &digest("x"), &by(), NOW, Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
@@ -200,23 +203,24 @@ async fn a_locked_file_makes_changes_wait_and_readers_not() {
     let mut raw = place.raw().await;
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.unwrap();
     // A third may open it meanwhile.
-    assert!(place.open().await.token_by_digest(&digest("1")).await.unwrap().record.is_some());
+    assert!(place.open().await.token_by_digest(&digest("1")).await.unwrap().standing.is_some());
     for (name, store) in [("busy", &quick), ("slow", &patient)] {
         let began = Instant::now();
-        let error = store.insert_token(&site("acme"), &digest(name), NOW, Duration::ZERO).await.unwrap_err();
+        let error =
+            store.insert_token(&site("acme"), &digest(name), &by(), NOW, Duration::ZERO).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
         assert!(began.elapsed() < Duration::from_secs(2), "{name}: {:?}", began.elapsed());
-        assert!(store.token_by_digest(&digest("1")).await.unwrap().record.is_some(), "{name}");
+        assert!(store.token_by_digest(&digest("1")).await.unwrap().standing.is_some(), "{name}");
     }
     lock.rollback().await.unwrap();
-    quick.insert_token(&site("acme"), &digest("busy"), NOW, Duration::ZERO).await.unwrap();
+    quick.insert_token(&site("acme"), &digest("busy"), &by(), NOW, Duration::ZERO).await.unwrap();
     // The one that gave up left nothing behind, neither a lock nor a token.
-    let mut tried = patient.insert_token(&site("acme"), &digest("slow"), NOW, Duration::ZERO).await;
+    let mut tried = patient.insert_token(&site("acme"), &digest("slow"), &by(), NOW, Duration::ZERO).await;
     for _ in 0..20 {
         if tried.is_ok() {
             break;
         }
-        tried = patient.insert_token(&site("acme"), &digest("slow"), NOW, Duration::ZERO).await;
+        tried = patient.insert_token(&site("acme"), &digest("slow"), &by(), NOW, Duration::ZERO).await;
     }
     tried.unwrap();
 }
@@ -240,8 +244,8 @@ async fn a_file_moved_or_replaced_is_unavailable_until_it_is_back() {
     assert_eq!(watch.poll().await.unwrap_err().kind(), ErrorKind::Unavailable);
     std::fs::remove_dir_all(&home).unwrap();
     std::fs::rename(&away, &home).unwrap();
-    assert!(store.token_by_digest(&digest("1")).await.unwrap().record.is_some());
-    place.open().await.insert_token(&site("acme"), &digest("new"), NOW, Duration::ZERO).await.unwrap();
+    assert!(store.token_by_digest(&digest("1")).await.unwrap().standing.is_some());
+    place.open().await.insert_token(&site("acme"), &digest("new"), &by(), NOW, Duration::ZERO).await.unwrap();
     let heard = watch.poll().await.unwrap();
     assert!(matches!(heard, channelgate::store::Changes::Read { changes, .. } if changes.len() == 1));
 }
@@ -252,8 +256,9 @@ async fn acknowledged_changes_survive_a_kill() {
     let place = Temporary::new().await;
     let store = place.open().await;
     create(&store, "acme").await;
-    let issued = store.insert_token(&site("acme"), &digest("a"), NOW, Duration::ZERO).await.unwrap().record;
-    store.end_token(issued.id, &revoked(NOW), NOW).await.unwrap();
+    let issued =
+        store.insert_token(&site("acme"), &digest("a"), &by(), NOW, Duration::ZERO).await.unwrap().record;
+    store.end_token(issued.id, &revoked(NOW), &by(), NOW).await.unwrap();
     let begun = store.begin_bootstrap(NOW).await.unwrap();
     let after = Temporary::new().await;
     std::fs::create_dir_all(after.path().parent().unwrap()).unwrap();
@@ -274,7 +279,7 @@ async fn values_of_tokens_are_in_no_file() {
     let store = place.open().await;
     create(&store, "acme").await;
     let minted = Minted::random().unwrap();
-    store.insert_token(&site("acme"), &minted.digest(), NOW, Duration::ZERO).await.unwrap();
+    store.insert_token(&site("acme"), &minted.digest(), &by(), NOW, Duration::ZERO).await.unwrap();
     let mut digests = 0;
     for entry in std::fs::read_dir(place.path().parent().unwrap()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -284,6 +289,148 @@ async fn values_of_tokens_are_in_no_file() {
         digests += usize::from(has(minted.digest().as_bytes()));
     }
     assert!(digests > 0, "the search finds what is there");
+}
+
+/// A database as the first version left it: its schema, its driver's table of migrations, an organization, tokens, changes.
+#[tokio::test]
+async fn database_of_the_first_schema_is_migrated_with_its_data() {
+    const FIRST: &str = include_str!("../../../src/store/embedded/migrations/0001_tokens.sql");
+    let place = Temporary::new().await;
+    std::fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new().filename(place.path()).create_if_missing(true);
+    let mut raw = options.connect().await.unwrap();
+    sqlx::raw_sql(FIRST).execute(&mut raw).await.unwrap();
+    sqlx::raw_sql(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, \
+         execution_time BIGINT NOT NULL)",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let checksum = Migration::new(1, "".into(), MigrationType::Simple, FIRST.into_sql_str(), false).checksum;
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (1, 'first', '2026-01-01', TRUE, ?, 0)")
+        .bind(&*checksum)
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO meta VALUES ('bootstrapped_at', '1');
+         INSERT INTO organizations VALUES (zeroblob(16), 'acme', 'Acme', 1900000000000, 5);
+         INSERT INTO tokens (id, digest, kind, organization_id, name, scopes, channels, created_at, expires_at, ended_at, end_cause, end_reason)
+         VALUES (x'01010101010101010101010101010101', randomblob(32), 'site', zeroblob(16), NULL, 'repos', NULL, 10, NULL, 20, 'replaced', NULL),
+                (x'02020202020202020202020202020202', randomblob(32), 'scoped', zeroblob(16), 'ci', 'conda:download', '[\"x\"]', 11, 99, 12, 'revoked', 'leaked'),
+                (x'03030303030303030303030303030303', randomblob(32), 'site', zeroblob(16), NULL, 'repos', NULL, 20, 90, NULL, NULL, NULL),
+                (x'04040404040404040404040404040404', randomblob(32), 'scoped', zeroblob(16), 'ci', 'all', NULL, 21, NULL, NULL, NULL, NULL);
+         INSERT INTO changes SELECT row_number() OVER (ORDER BY created_at), created_at, digest FROM tokens;
+         UPDATE feed SET position = 4, pruned = 1; DELETE FROM changes WHERE seq = 1",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    raw.close().await.unwrap();
+
+    let store = place.open().await;
+    let acme = store.organization("acme").await.unwrap().unwrap();
+    assert_eq!((acme.title.as_str(), acme.created_at.as_millis()), ("Acme", 5));
+    let ends_at = acme.subscription.ends_at.map(Timestamp::as_millis);
+    assert_eq!((ends_at, acme.subscription.cancelled_at), (Some(1_900_000_000_000), None));
+    let tokens: Vec<_> =
+        store.tokens("acme", None, 10).await.unwrap().into_iter().map(|listed| listed.record).collect();
+    let told = tokens.iter().map(|token| {
+        (token.kind.as_str(), token.generation, token.end.as_ref().map(|end| end.cause.as_str()))
+    });
+    let expected = [
+        ("site", 1, Some("replaced")),
+        ("scoped", 1, Some("revoked")),
+        ("site", 2, None),
+        ("scoped", 2, None),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(tokens[1].channels, Some(vec!["x".to_owned()]));
+    assert_eq!(tokens[1].end.as_ref().unwrap().reason.as_deref(), Some("leaked"));
+    assert_eq!(tokens[2].expires_at.map(Timestamp::as_millis), Some(90));
+    let changes = store.changes_since(FeedPosition::from_number(1), 10).await.unwrap();
+    assert!(matches!(changes, channelgate::store::Changes::Read { changes, .. } if changes.len() == 3));
+    assert!(store.begin_bootstrap(NOW).await.unwrap().is_none(), "it was bootstrapped");
+    // It goes on from there, and is not migrated twice.
+    let next = store.insert_token(&site("acme"), &digest("new"), &by(), NOW, Duration::ZERO).await.unwrap();
+    assert_eq!((next.record.generation, next.replaced), (3, None), "the previous one had expired");
+    store.close().await;
+    assert_eq!(place.open().await.tokens("acme", None, 10).await.unwrap().len(), 5);
+}
+
+/// A store with some records in its audit, and somebody at its file who took the triggers away.
+async fn tampered(with: &str) -> (AuditVerdict, AuditVerdict) {
+    let place = Temporary::new().await;
+    let store = place.open().await;
+    create(&store, "acme").await;
+    for number in 0..5 {
+        let token = scoped("acme", &format!("t{number}"));
+        store.insert_token(&token, &digest(&number.to_string()), &by(), NOW, Duration::ZERO).await.unwrap();
+    }
+    let head = store.audit_head().await.unwrap();
+    assert_eq!(head.seq, 6);
+    let mut raw = place.raw().await;
+    let refused = sqlx::raw_sql(AssertSqlSafe(with.to_owned())).execute(&mut raw).await.unwrap_err();
+    assert!(refused.to_string().contains("only ever appended to"), "{refused}");
+    let freely = format!("DROP TRIGGER audit_is_not_rewritten; DROP TRIGGER audit_is_not_shortened; {with}");
+    sqlx::raw_sql(AssertSqlSafe(freely)).execute(&mut raw).await.unwrap();
+    (store.verify_audit(None).await.unwrap(), store.verify_audit(Some(head.hash)).await.unwrap())
+}
+
+#[tokio::test]
+async fn audit_tampered_with_names_the_first_record() {
+    use Tampering::{Altered, Missing};
+    for (with, seq, how) in [
+        ("UPDATE audit SET actor = 'somebody else' WHERE seq = 3", 3, Altered),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 1", 1, Altered),
+        ("UPDATE audit SET origin = '::1' WHERE seq = 6", 6, Altered),
+        ("UPDATE audit SET user_name = '' WHERE seq = 2", 2, Altered),
+        ("UPDATE audit SET after = NULL WHERE seq > 3", 4, Altered),
+        ("UPDATE audit SET after = 'no json' WHERE seq = 5", 5, Altered),
+        ("UPDATE audit SET target = before, before = target WHERE seq = 4", 4, Altered),
+        ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 2", 2, Altered),
+        ("UPDATE audit SET previous = zeroblob(32) WHERE seq = 2", 2, Altered),
+        ("DELETE FROM audit WHERE seq = 1", 1, Missing),
+        ("DELETE FROM audit WHERE seq IN (3, 4)", 3, Missing),
+        ("UPDATE audit SET seq = 7 WHERE seq = 6", 6, Missing),
+    ] {
+        let expected = AuditVerdict::Tampered { seq, how };
+        assert_eq!(tampered(with).await, (expected, expected), "{with}");
+    }
+}
+
+/// A record that is sound in itself, but was written into another chain.
+#[tokio::test]
+async fn audit_with_a_record_of_another_chain_names_it() {
+    let (place, other) = (Temporary::new().await, Temporary::new().await);
+    for (place, first) in [(&place, "acme"), (&other, "zoo")] {
+        let store = place.open().await;
+        for name in [first, "second", "third"] {
+            create(&store, name).await;
+        }
+        store.close().await;
+    }
+    let mut raw = place.raw().await;
+    let theirs = format!(
+        "DROP TRIGGER audit_is_not_shortened; ATTACH '{}' AS other; DELETE FROM main.audit WHERE seq = 2; \
+         INSERT INTO main.audit SELECT * FROM other.audit WHERE seq = 2",
+        other.path().display()
+    );
+    sqlx::raw_sql(AssertSqlSafe(theirs)).execute(&mut raw).await.unwrap();
+    let verdict = place.open().await.verify_audit(None).await.unwrap();
+    assert_eq!(verdict, AuditVerdict::Tampered { seq: 2, how: Tampering::Unchained });
+}
+
+/// Without a head that somebody noted, a chain that ends earlier is a chain.
+#[tokio::test]
+async fn audit_cut_is_found_by_its_head() {
+    for (with, left) in [("DELETE FROM audit WHERE seq > 4", 4), ("DELETE FROM audit", 0)] {
+        let (alone, with_head) = tampered(with).await;
+        assert!(matches!(alone, AuditVerdict::Intact { head } if head.seq == left), "{alone:?}");
+        assert!(matches!(with_head, AuditVerdict::Cut { head } if head.seq == left), "{with_head:?}");
+    }
 }
 
 #[test]
@@ -317,7 +464,7 @@ fn opening_reads_no_more_of_a_large_store() {
         assert!(opened < 300_000, "opening read {opened} bytes");
         let before = bytes_read();
         assert_eq!(store.tokens("acme", None, 10).await.unwrap().len(), 10);
-        assert!(store.token_by_digest(&digest("1")).await.unwrap().record.is_some());
+        assert!(store.token_by_digest(&digest("1")).await.unwrap().standing.is_some());
         let asked = bytes_read() - before;
         assert!(asked < 300_000, "a page and a lookup read {asked} bytes");
     });

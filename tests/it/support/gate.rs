@@ -8,7 +8,7 @@ use std::time::Duration;
 use channelgate::app::App;
 use channelgate::clock::{Clock, ManualClock, Timestamp};
 use channelgate::config::{Config, Environment};
-use channelgate::store::{NewToken, Purpose, Store};
+use channelgate::store::{Actor, NewToken, Purpose, Store};
 use channelgate::token::{End, EndCause, Minted, TokenId};
 
 use super::client::{self, Reply};
@@ -144,20 +144,24 @@ impl Gate {
         let minted = Minted::random().unwrap();
         let token = NewToken {
             organization: "default".into(),
-            purpose: Purpose::Scoped { name: name.into() },
+            purpose: Purpose::Scoped { name: name.into(), acts_as: None },
             scopes: scopes.parse().unwrap(),
             channels: channels.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
             expires_at: expires_at.map(|at| at.parse().unwrap()),
+            imported: false,
         };
-        let issued =
-            self.store().insert_token(&token, &minted.digest(), self.now(), Duration::ZERO).await.unwrap();
+        let issued = self
+            .store()
+            .insert_token(&token, &minted.digest(), &Actor::gate(), self.now(), Duration::ZERO)
+            .await
+            .unwrap();
         Issued { id: issued.record.id, value: minted.expose().to_owned() }
     }
 
     /// Ends a token, as of now.
     pub async fn end(&self, token: &Issued, cause: EndCause) {
         let end = End { cause, at: self.now(), reason: None };
-        self.store().end_token(token.id, &end, self.now()).await.unwrap();
+        self.store().end_token(token.id, &end, &Actor::gate(), self.now()).await.unwrap();
         self.app.verifier().catch_up().await.unwrap();
     }
 

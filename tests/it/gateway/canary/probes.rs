@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use channelgate::clock::Timestamp;
-use channelgate::store::{NewToken, Purpose, Store};
+use channelgate::store::{Actor, NewToken, Purpose, Store};
 use channelgate::token::{End, EndCause, Minted, TokenDigest};
 
 /// A value to look for.
@@ -41,16 +41,17 @@ pub(super) async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
     for (name, value) in [("imported", IMPORTED), ("revoked", revoked.expose())] {
         let token = NewToken {
             organization: "default".into(),
-            purpose: Purpose::Scoped { name: name.into() },
+            purpose: Purpose::Scoped { name: name.into(), acts_as: None },
             scopes: "repos".parse().unwrap(),
             channels: None,
             expires_at: None,
+            imported: false,
         };
         let digest = TokenDigest::of(value.as_bytes());
-        let issued = store.insert_token(&token, &digest, now, Duration::ZERO).await.unwrap();
+        let issued = store.insert_token(&token, &digest, &Actor::gate(), now, Duration::ZERO).await.unwrap();
         if name == "revoked" {
             let end = End { cause: EndCause::Revoked, at: now, reason: None };
-            store.end_token(issued.record.id, &end, now).await.unwrap();
+            store.end_token(issued.record.id, &end, &Actor::gate(), now).await.unwrap();
         }
     }
     let fresh = || Minted::random().unwrap().expose().to_owned();

@@ -1,0 +1,184 @@
+//! `channelgate group …`.
+
+use serde::Serialize;
+
+use super::UsageError;
+use super::args::{GroupCommand, Output};
+use super::channel::warn_if_closed;
+use super::output::{self, tell};
+use super::session::Session;
+use super::view::{details, table};
+use crate::account::{Grant, Group, Permission};
+use crate::clock::Timestamp;
+use crate::conda::ChannelName;
+
+/// Runs one of the commands.
+///
+/// # Errors
+///
+/// The store's, names that there are not, grants that cannot be, and what nobody confirmed.
+pub(super) async fn run(command: GroupCommand, session: &Session<'_>) -> anyhow::Result<()> {
+    let (store, by, now) = (&session.store, &session.by, session.now());
+    match command {
+        GroupCommand::Create { org, name, output } => {
+            print(output, &org, &store.create_group(&org, &name, by, now).await?)
+        }
+        GroupCommand::List { org, output } => list(session, &org, output).await,
+        GroupCommand::Add { org, name, user, output } => {
+            print(output, &org, &store.add_member(&org, &name, &user, by, now).await?)
+        }
+        GroupCommand::Remove { org, name, user, output } => {
+            session.confirm(&format!(
+                "User \"{user}\" will lose what group \"{name}\" of organization \"{org}\" is granted"
+            ))?;
+            print(output, &org, &store.remove_member(&org, &name, &user, by, now).await?)
+        }
+        GroupCommand::Grant { org, name, channel, packages, labels, permission, output } => {
+            if !packages.is_empty() || !labels.is_empty() {
+                return Err(UsageError(
+                    "--packages and --labels are not yet available: they come with the views of indexes that hide what is not granted. \
+                     Until then a channel is granted as a whole"
+                        .to_owned(),
+                )
+                .into());
+            }
+            print(output, &org, &grant(session, &org, &name, &channel, permission).await?)
+        }
+        GroupCommand::Ungrant { org, name, channel, output } => {
+            session.mention(&format!("Group \"{name}\" will no longer read channel \"{channel}\""))?;
+            print(output, &org, &store.ungrant(&org, &name, channel.as_str(), by, now).await?)
+        }
+        GroupCommand::Unrestrict { org, channel, output } => {
+            let granted = store.unrestrict(&org, channel.as_str(), by, now).await?;
+            let lifted = Unrestricted { org: &org, channel: channel.as_str(), groups: &granted };
+            output::print(output, &lifted, Unrestricted::to_text)
+        }
+    }
+}
+
+async fn grant(
+    session: &Session<'_>,
+    org: &str,
+    group: &str,
+    channel: &ChannelName,
+    permission: Permission,
+) -> anyhow::Result<Group> {
+    let mut configured = session.config.channels.iter().map(|channel| &channel.rules);
+    if configured.any(|rules| rules.name == *channel && rules.is_public()) {
+        return Err(UsageError(format!(
+            "channel \"{channel}\" is public: everybody reads it, and a grant only narrows. Make it private first"
+        ))
+        .into());
+    }
+    warn_if_closed(session.config, org, channel, "the group");
+    if !session.store.restrictions(org).await?.iter().any(|restricted| restricted == channel.as_str()) {
+        session.mention(&format!(
+            "From now on only granted groups of organization \"{org}\" read channel \"{channel}\": its other tokens, the site token among \
+             them, do not, until `channelgate group unrestrict {org} {channel}`"
+        ))?;
+    }
+    let grant = Grant { channel: channel.to_string(), permission };
+    Ok(session.store.grant(org, group, &grant, &session.by, session.now()).await?)
+}
+
+async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {
+    let groups = session.store.groups(org).await?;
+    let restricted = session.store.restrictions(org).await?;
+    let views: Vec<_> = groups.iter().map(|group| GroupView::new(org, group)).collect();
+    output::print(output, &views, |views| group_table(views))?;
+    let is_granted = |channel: &&String| {
+        groups.iter().any(|group| group.grants.iter().any(|grant| grant.channel == **channel))
+    };
+    for channel in restricted.iter().filter(|channel| !is_granted(channel)) {
+        tell(format_args!(
+            "channelgate: channel \"{channel}\" is restricted to groups, and granted to none: nobody of organization \"{org}\" reads it; \
+             `channelgate group unrestrict {org} {channel}` opens it again"
+        ));
+    }
+    Ok(())
+}
+
+fn print(output: Output, org: &str, group: &Group) -> anyhow::Result<()> {
+    output::print(output, &GroupView::new(org, group), GroupView::to_text)
+}
+
+/// A group, as printed.
+#[derive(Debug, Serialize)]
+struct GroupView<'a> {
+    id: uuid::Uuid,
+    org: &'a str,
+    name: &'a str,
+    members: &'a [String],
+    grants: Vec<GrantView<'a>>,
+    created_at: Timestamp,
+}
+
+/// A grant, as printed.
+#[derive(Debug, Serialize)]
+struct GrantView<'a> {
+    channel: &'a str,
+    permission: &'static str,
+}
+
+impl<'a> GroupView<'a> {
+    fn new(org: &'a str, group: &'a Group) -> Self {
+        let grant =
+            |grant: &'a Grant| GrantView { channel: &grant.channel, permission: grant.permission.as_str() };
+        Self {
+            id: group.id,
+            org,
+            name: &group.name,
+            members: &group.members,
+            grants: group.grants.iter().map(grant).collect(),
+            created_at: group.created_at,
+        }
+    }
+
+    fn to_text(&self) -> String {
+        details(&[
+            ("name", self.name.to_owned()),
+            ("organization", self.org.to_owned()),
+            ("users", in_words(self.members)),
+            ("grants", self.grants_in_words()),
+            ("created", self.created_at.to_string()),
+            ("id", self.id.to_string()),
+        ])
+    }
+
+    fn grants_in_words(&self) -> String {
+        let grants: Vec<_> =
+            self.grants.iter().map(|grant| format!("{} ({})", grant.channel, grant.permission)).collect();
+        in_words(&grants)
+    }
+}
+
+/// Groups for people.
+fn group_table(groups: &[GroupView<'_>]) -> String {
+    let rows = groups
+        .iter()
+        .map(|group| vec![group.name.to_owned(), in_words(group.members), group.grants_in_words()]);
+    table(&["NAME", "USERS", "GRANTS"], rows)
+}
+
+/// A channel that is open to its organization again.
+#[derive(Debug, Serialize)]
+struct Unrestricted<'a> {
+    org: &'a str,
+    channel: &'a str,
+    /// The groups that it was granted to.
+    groups: &'a [String],
+}
+
+impl Unrestricted<'_> {
+    fn to_text(&self) -> String {
+        details(&[
+            ("organization", self.org.to_owned()),
+            ("unrestricted", self.channel.to_owned()),
+            ("granted until now", in_words(self.groups)),
+        ])
+    }
+}
+
+fn in_words(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

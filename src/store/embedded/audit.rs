@@ -1,0 +1,173 @@
+//! The audit in SQLite.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::change::Story;
+use super::row::decode;
+use super::{Embedded, Failure};
+use crate::clock::Timestamp;
+use crate::store::audit::Fields;
+use crate::store::{
+    Actor, AuditFilter, AuditHash, AuditHead, AuditRecord, AuditVerdict, StoreError, Tampering,
+};
+
+impl Embedded {
+    pub(in crate::store) async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        let since = filter.since.map_or(i64::MIN, Timestamp::as_millis);
+        self.call(async {
+            let query = match &filter.organization {
+                None => sqlx::query("SELECT * FROM audit WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"),
+                Some(organization) => sqlx::query(
+                    "SELECT * FROM audit WHERE organization = ? AND seq > ? AND at >= ? ORDER BY seq LIMIT ?",
+                )
+                .bind(organization),
+            };
+            let query = query.bind(filter.after).bind(since).bind(filter.limit);
+            let rows = query.fetch_all(&mut *self.reader().await?).await?;
+            Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.call(async { Ok(head(&mut *self.reader().await?).await?) }).await
+    }
+
+    pub(in crate::store) async fn verify_audit(
+        &self,
+        sought: Option<AuditHash>,
+    ) -> Result<AuditVerdict, StoreError> {
+        let mut verified = AuditHead::EMPTY;
+        let mut found = sought.is_none_or(|sought| sought == verified.hash);
+        loop {
+            // Page by page, each in its own time: what is verified is never written again.
+            let rows = self.call(async {
+                let page = sqlx::query("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
+                let page = page.bind(verified.seq).bind(RECORDS_PER_PAGE);
+                Ok::<_, Failure>(page.fetch_all(&mut *self.reader().await?).await?)
+            });
+            let rows = rows.await?;
+            if rows.is_empty() {
+                let head = verified;
+                return Ok(if found { AuditVerdict::Intact { head } } else { AuditVerdict::Cut { head } });
+            }
+            for row in &rows {
+                verified = match next(row, verified) {
+                    Ok(head) => head,
+                    Err(how) => return Ok(AuditVerdict::Tampered { seq: verified.seq + 1, how }),
+                };
+                found |= sought == Some(verified.hash);
+            }
+        }
+    }
+}
+
+/// Appends a record to the chain.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    by: &Actor,
+    now: Timestamp,
+    story: Story<'_>,
+) -> Result<(), sqlx::Error> {
+    let AuditHead { seq, hash: previous } = head(&mut *connection).await?;
+    let fields = Fields {
+        seq: seq + 1,
+        at: now.as_millis(),
+        actor: by.name.clone(),
+        origin: by.from.map(|address| address.to_string()),
+        action: story.action.to_owned(),
+        organization: story.organization.map(str::to_owned),
+        target: story.target,
+        user: story.user.map(str::to_owned),
+        // Sorted keys, no spaces.
+        before: story.before.map(|value| value.to_string()),
+        after: story.after.map(|value| value.to_string()),
+    };
+    sqlx::query(
+        "INSERT INTO audit (seq, at, actor, origin, action, organization, target, user_name, before, after, previous, hash) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(fields.seq)
+    .bind(fields.at)
+    .bind(&fields.actor)
+    .bind(&fields.origin)
+    .bind(&fields.action)
+    .bind(&fields.organization)
+    .bind(&fields.target)
+    .bind(&fields.user)
+    .bind(&fields.before)
+    .bind(&fields.after)
+    .bind(&previous.0[..])
+    .bind(&fields.hash(&previous).0[..])
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn head(connection: &mut SqliteConnection) -> Result<AuditHead, sqlx::Error> {
+    let row = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1");
+    match row.fetch_optional(connection).await? {
+        None => Ok(AuditHead::EMPTY),
+        Some(row) => Ok(AuditHead { seq: row.try_get("seq")?, hash: hash(&row, "hash")? }),
+    }
+}
+
+/// The head behind `row`, if the row continues the chain from `before`. A row that cannot be read is one that nobody here wrote.
+fn next(row: &SqliteRow, before: AuditHead) -> Result<AuditHead, Tampering> {
+    let (fields, previous, hash) = fields(row)
+        .and_then(|fields| Ok((fields, hash(row, "previous")?, hash(row, "hash")?)))
+        .map_err(|_| Tampering::Altered)?;
+    if fields.seq != before.seq + 1 {
+        Err(Tampering::Missing)
+    } else if fields.hash(&previous) != hash {
+        Err(Tampering::Altered)
+    } else if previous != before.hash {
+        Err(Tampering::Unchained)
+    } else {
+        Ok(AuditHead { seq: fields.seq, hash })
+    }
+}
+
+fn fields(row: &SqliteRow) -> Result<Fields, sqlx::Error> {
+    Ok(Fields {
+        seq: row.try_get("seq")?,
+        at: row.try_get("at")?,
+        actor: row.try_get("actor")?,
+        origin: row.try_get("origin")?,
+        action: row.try_get("action")?,
+        organization: row.try_get("organization")?,
+        target: row.try_get("target")?,
+        user: row.try_get("user_name")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
+}
+
+fn record(row: &SqliteRow) -> Result<AuditRecord, sqlx::Error> {
+    let fields = fields(row)?;
+    let json =
+        |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose().map_err(decode);
+    let from = fields.origin.map(|address| address.parse()).transpose().map_err(decode)?;
+    Ok(AuditRecord {
+        seq: fields.seq,
+        at: Timestamp::from_millis(fields.at),
+        actor: Actor { name: fields.actor, from },
+        action: fields.action,
+        organization: fields.organization,
+        target: fields.target,
+        user: fields.user,
+        before: json(fields.before)?,
+        after: json(fields.after)?,
+        previous: hash(row, "previous")?,
+        hash: hash(row, "hash")?,
+    })
+}
+
+fn hash(row: &SqliteRow, column: &str) -> Result<AuditHash, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    bytes.try_into().map(AuditHash).map_err(|_| decode("a hash has 32 bytes"))
+}
+
+/// Bounds the memory and the time of one reading.
+const RECORDS_PER_PAGE: u32 = 1_000;

@@ -1,0 +1,336 @@
+//! Groups in SQLite: their members, what they are granted, and which channels are restricted to them.
+
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::change::{self, Change, Story};
+use super::{Embedded, Failure, organizations, row, seats, tokens};
+use crate::account::{Grant, Group, check_name};
+use crate::clock::Timestamp;
+use crate::store::{Actor, Conflict, Sought, StoreError, Subject};
+
+impl Embedded {
+    pub(in crate::store) async fn create_group(
+        &self,
+        organization: &str,
+        name: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        check_name(name, "a group's name")?;
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            if find(change.connection(), id, name).await?.is_some() {
+                let (organization, name) = (organization.to_owned(), name.to_owned());
+                return Err(Conflict::Group { organization, name }.into());
+            }
+            let group = Group {
+                id: Uuid::new_v4(),
+                name: name.to_owned(),
+                members: Vec::new(),
+                grants: Vec::new(),
+                created_at: now,
+            };
+            sqlx::query("INSERT INTO groups (id, organization_id, name, created_at) VALUES (?, ?, ?, ?)")
+                .bind(&group.id.as_bytes()[..])
+                .bind(&id.as_bytes()[..])
+                .bind(name)
+                .bind(now.as_millis())
+                .execute(change.connection())
+                .await?;
+            let story = Story {
+                action: "group.create",
+                organization: Some(organization),
+                target: Some(name.to_owned()),
+                after: Some(change::group(&group)),
+                ..Story::default()
+            };
+            change.record(story).await?;
+            change.commit().await?;
+            Ok(group)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn groups(&self, organization: &str) -> Result<Vec<Group>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            let rows = sqlx::query(GROUPS).bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?;
+            Ok(rows.iter().map(group).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn group(
+        &self,
+        organization: &str,
+        name: &str,
+    ) -> Result<Option<Group>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            Ok(find(&mut reader, id, name).await?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn add_member(
+        &self,
+        organization: &str,
+        group: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let before = demand(change.connection(), id, organization, group).await?;
+            seats::demand(change.connection(), id, organization, user).await?;
+            if before.members.iter().any(|member| member == user) {
+                return Ok(before);
+            }
+            sqlx::query("INSERT INTO group_members (group_id, organization_id, user_name) VALUES (?, ?, ?)")
+                .bind(&before.id.as_bytes()[..])
+                .bind(&id.as_bytes()[..])
+                .bind(user)
+                .execute(change.connection())
+                .await?;
+            tokens::tell_of_user(&mut change, id, user).await?;
+            finish(change, "group.add", (id, organization), &before, Some(user)).await
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn remove_member(
+        &self,
+        organization: &str,
+        group: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let before = demand(change.connection(), id, organization, group).await?;
+            let gone = sqlx::query("DELETE FROM group_members WHERE group_id = ? AND user_name = ?")
+                .bind(&before.id.as_bytes()[..])
+                .bind(user)
+                .execute(change.connection())
+                .await?;
+            if gone.rows_affected() == 0 {
+                return Err(Sought::Member { group: group.to_owned(), user: user.to_owned() }.into());
+            }
+            tokens::tell_of_user(&mut change, id, user).await?;
+            finish(change, "group.remove", (id, organization), &before, Some(user)).await
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn grant(
+        &self,
+        organization: &str,
+        group: &str,
+        grant: &Grant,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let before = demand(change.connection(), id, organization, group).await?;
+            if before.grants.contains(grant) {
+                return Ok(before);
+            }
+            sqlx::query(
+                "INSERT INTO restrictions (organization_id, channel) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(&id.as_bytes()[..])
+            .bind(&grant.channel)
+            .execute(change.connection())
+            .await?;
+            sqlx::query(
+                "INSERT INTO grants (group_id, organization_id, channel, permission) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT (group_id, channel) DO UPDATE SET permission = excluded.permission",
+            )
+            .bind(&before.id.as_bytes()[..])
+            .bind(&id.as_bytes()[..])
+            .bind(&grant.channel)
+            .bind(grant.permission.as_str())
+            .execute(change.connection())
+            .await?;
+            change.tell(Subject::Organization(id)).await?;
+            finish(change, "group.grant", (id, organization), &before, None).await
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn ungrant(
+        &self,
+        organization: &str,
+        group: &str,
+        channel: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let before = demand(change.connection(), id, organization, group).await?;
+            let gone = sqlx::query("DELETE FROM grants WHERE group_id = ? AND channel = ?")
+                .bind(&before.id.as_bytes()[..])
+                .bind(channel)
+                .execute(change.connection())
+                .await?;
+            if gone.rows_affected() == 0 {
+                return Err(Sought::Grant { group: group.to_owned(), channel: channel.to_owned() }.into());
+            }
+            change.tell(Subject::Organization(id)).await?;
+            finish(change, "group.ungrant", (id, organization), &before, None).await
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn restrictions(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            let channels = sqlx::query_scalar(
+                "SELECT channel FROM restrictions WHERE organization_id = ? ORDER BY channel",
+            );
+            Ok(channels.bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn unrestrict(
+        &self,
+        organization: &str,
+        channel: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let granted = sqlx::query(
+                "SELECT g.name, x.permission FROM grants x JOIN groups g ON g.id = x.group_id \
+                 WHERE x.organization_id = ? AND x.channel = ? ORDER BY g.name",
+            );
+            let granted = granted.bind(&id.as_bytes()[..]).bind(channel);
+            let granted = granted.fetch_all(change.connection()).await?;
+            let granted = granted
+                .iter()
+                .map(|row| Ok((row.try_get("name")?, row::permission(row)?)))
+                .collect::<Result<Vec<(String, _)>, sqlx::Error>>()?;
+            let mut lifted = 0;
+            for delete in [
+                "DELETE FROM grants WHERE organization_id = ? AND channel = ?",
+                "DELETE FROM restrictions WHERE organization_id = ? AND channel = ?",
+            ] {
+                let delete = sqlx::query(delete).bind(&id.as_bytes()[..]).bind(channel);
+                lifted = delete.execute(change.connection()).await?.rows_affected();
+            }
+            if lifted == 0 {
+                let (organization, channel) = (organization.to_owned(), channel.to_owned());
+                return Err(Sought::Restriction { organization, channel }.into());
+            }
+            change.tell(Subject::Organization(id)).await?;
+            let groups: serde_json::Map<_, _> = granted
+                .iter()
+                .map(|(group, permission)| (group.clone(), permission.as_str().into()))
+                .collect();
+            let story = Story {
+                action: "group.unrestrict",
+                organization: Some(organization),
+                target: Some(channel.to_owned()),
+                before: Some(json!({ "granted": groups })),
+                ..Story::default()
+            };
+            change.record(story).await?;
+            change.commit().await?;
+            Ok(granted.into_iter().map(|(group, _)| group).collect())
+        })
+        .await
+    }
+}
+
+/// Commits a change to a group, and says what it is then.
+async fn finish(
+    mut change: Change,
+    action: &'static str,
+    (id, organization): (Uuid, &str),
+    before: &Group,
+    user: Option<&str>,
+) -> Result<Group, Failure> {
+    let after = demand(change.connection(), id, organization, &before.name).await?;
+    let story = Story {
+        action,
+        organization: Some(organization),
+        target: Some(after.name.clone()),
+        user,
+        before: Some(change::group(before)),
+        after: Some(change::group(&after)),
+    };
+    change.record(story).await?;
+    change.commit().await?;
+    Ok(after)
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    organization: Uuid,
+    name: &str,
+) -> Result<Option<Group>, sqlx::Error> {
+    let row = sqlx::query(GROUP).bind(&organization.as_bytes()[..]).bind(name);
+    row.fetch_optional(connection).await?.as_ref().map(group).transpose()
+}
+
+/// The group of this name, which must be there.
+pub(super) async fn demand(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    organization: &str,
+    name: &str,
+) -> Result<Group, Failure> {
+    let sought = || Sought::Group { organization: organization.to_owned(), name: name.to_owned() };
+    find(connection, id, name).await?.ok_or_else(|| sought().into())
+}
+
+fn group(row: &SqliteRow) -> Result<Group, sqlx::Error> {
+    let text = |column| row.try_get::<String, _>(column);
+    let members: Vec<String> = serde_json::from_str(&text("members")?).map_err(row::decode)?;
+    let grants: Vec<(String, String)> = serde_json::from_str(&text("grants")?).map_err(row::decode)?;
+    let grant = |(channel, permission): (String, String)| {
+        Ok(Grant { channel, permission: permission.parse().map_err(row::decode)? })
+    };
+    Ok(Group {
+        id: row::uuid(row, "id")?,
+        name: row.try_get("name")?,
+        members,
+        grants: grants.into_iter().map(grant).collect::<Result<_, sqlx::Error>>()?,
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+    })
+}
+
+/// A group with its members and grants in one statement, so of one moment.
+macro_rules! select_groups {
+    ($condition:literal) => {
+        concat!(
+            "SELECT g.id, g.name, g.created_at, \
+             (SELECT json_group_array(m.user_name ORDER BY m.user_name) FROM group_members m WHERE m.group_id = g.id) AS members, \
+             (SELECT json_group_array(json_array(x.channel, x.permission) ORDER BY x.channel) FROM grants x \
+              WHERE x.group_id = g.id) AS grants \
+             FROM groups g WHERE ",
+            $condition
+        )
+    };
+}
+
+const GROUP: &str = select_groups!("g.organization_id = ? AND g.name = ?");
+const GROUPS: &str = select_groups!("g.organization_id = ? ORDER BY g.name");

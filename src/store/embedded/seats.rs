@@ -1,0 +1,148 @@
+//! Seats in SQLite.
+
+use serde_json::json;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::change::{self, Story};
+use super::{Embedded, Failure, organizations, row, tokens};
+use crate::account::{Role, Seat, check_user};
+use crate::clock::Timestamp;
+use crate::store::{Actor, RemovedSeat, Sought, StoreError};
+use crate::token::{End, EndCause};
+
+impl Embedded {
+    pub(in crate::store) async fn assign_seat(
+        &self,
+        organization: &str,
+        user: &str,
+        role: Role,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Seat, StoreError> {
+        check_user(user)?;
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let before = find(change.connection(), id, user).await?;
+            let assigned_at = before.as_ref().map_or(now, |seat| seat.assigned_at);
+            let seat = Seat { user: user.to_owned(), role, assigned_at };
+            if before.as_ref() == Some(&seat) {
+                return Ok(seat);
+            }
+            sqlx::query(
+                "INSERT INTO seats (organization_id, user_name, role, assigned_at) VALUES (?, ?, ?, ?) \
+                 ON CONFLICT (organization_id, user_name) DO UPDATE SET role = excluded.role",
+            )
+            .bind(&id.as_bytes()[..])
+            .bind(user)
+            .bind(role.as_str())
+            .bind(assigned_at.as_millis())
+            .execute(change.connection())
+            .await?;
+            let story = Story {
+                action: "seat.assign",
+                organization: Some(organization),
+                user: Some(user),
+                before: before.as_ref().map(change::seat),
+                after: Some(change::seat(&seat)),
+                ..Story::default()
+            };
+            change.record(story).await?;
+            change.commit().await?;
+            Ok(seat)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn remove_seat(
+        &self,
+        organization: &str,
+        user: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<RemovedSeat, StoreError> {
+        self.call(async {
+            let mut change = self.begin(by, now).await?;
+            let id = organizations::demand(change.connection(), organization).await?.id;
+            let seat = demand(change.connection(), id, organization, user).await?;
+            let left = sqlx::query(
+                "SELECT g.name FROM group_members m JOIN groups g ON g.id = m.group_id \
+                 WHERE m.organization_id = ? AND m.user_name = ? ORDER BY g.name",
+            );
+            let left = left.bind(&id.as_bytes()[..]).bind(user).fetch_all(change.connection()).await?;
+            let left: Vec<String> =
+                left.iter().map(|row| row.try_get("name")).collect::<Result<_, sqlx::Error>>()?;
+            let end = End { cause: EndCause::SeatRemoved, at: now, reason: None };
+            let ended = tokens::end_of_user(&mut change, id, user, &end).await?;
+            for delete in [
+                "DELETE FROM group_members WHERE organization_id = ? AND user_name = ?",
+                "DELETE FROM seats WHERE organization_id = ? AND user_name = ?",
+            ] {
+                sqlx::query(delete).bind(&id.as_bytes()[..]).bind(user).execute(change.connection()).await?;
+            }
+            let mut before = change::seat(&seat);
+            if let Some(before) = before.as_object_mut() {
+                let tokens: Vec<_> = ended.iter().map(|record| record.id.to_string()).collect();
+                before.insert("groups".to_owned(), json!(left));
+                before.insert("tokens".to_owned(), json!(tokens));
+            }
+            let story = Story {
+                action: "seat.remove",
+                organization: Some(organization),
+                user: Some(user),
+                before: Some(before),
+                ..Story::default()
+            };
+            change.record(story).await?;
+            change.commit().await?;
+            Ok(RemovedSeat { seat, ended, left })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn seats(&self, organization: &str) -> Result<Vec<Seat>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            let rows = sqlx::query("SELECT * FROM seats WHERE organization_id = ? ORDER BY user_name");
+            let rows = rows.bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?;
+            Ok(rows.iter().map(row::seat).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn seat(
+        &self,
+        organization: &str,
+        user: &str,
+    ) -> Result<Option<Seat>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            Ok(find(&mut reader, id, user).await?)
+        })
+        .await
+    }
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    organization: Uuid,
+    user: &str,
+) -> Result<Option<Seat>, sqlx::Error> {
+    let row = sqlx::query("SELECT * FROM seats WHERE organization_id = ? AND user_name = ?");
+    let row = row.bind(&organization.as_bytes()[..]).bind(user).fetch_optional(connection).await?;
+    row.as_ref().map(row::seat).transpose()
+}
+
+/// The user's seat, which must be there.
+pub(super) async fn demand(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    organization: &str,
+    user: &str,
+) -> Result<Seat, Failure> {
+    let sought = || Sought::Seat { organization: organization.to_owned(), user: user.to_owned() };
+    find(connection, id, user).await?.ok_or_else(|| sought().into())
+}

@@ -1,0 +1,161 @@
+//! Groups, grants, restrictions, and what tokens get of them.
+
+use channelgate::account::{Grant, Permission};
+use channelgate::policy::{Granted, Right, Rights};
+
+use super::*;
+
+fn grant(channel: &str, permission: Permission) -> Grant {
+    Grant { channel: channel.into(), permission }
+}
+
+fn right(group: &str, permission: Permission) -> Vec<Granted> {
+    vec![Granted { group: group.into(), permission }]
+}
+
+async fn rights(store: &Store, value: &str) -> Rights {
+    store.token_by_digest(&digest(value)).await.unwrap().standing.unwrap().rights
+}
+
+pub(super) async fn groups_are_kept_with_members_and_grants(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    create(&store, "zoo").await;
+    let dev = store.create_group("acme", "dev", &by(), NOW).await.unwrap();
+    store.create_group("zoo", "dev", &by(), NOW).await.unwrap();
+    assert_eq!((dev.members.len(), dev.grants.len(), dev.created_at), (0, 0, NOW));
+    let taken = store.create_group("acme", "dev", &by(), NOW).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Conflict, "{taken}");
+    let bad = store.create_group("acme", "Dev", &by(), NOW).await.unwrap_err();
+    assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
+    for user in ["zed", "ann"] {
+        store.assign_seat("acme", user, Role::Member, &by(), NOW).await.unwrap();
+        store.add_member("acme", "dev", user, &by(), NOW).await.unwrap();
+    }
+    store.grant("acme", "dev", &grant("z", Permission::Read), &by(), NOW).await.unwrap();
+    store.grant("acme", "dev", &grant("a/b", Permission::Write), &by(), NOW).await.unwrap();
+    let raised = store.grant("acme", "dev", &grant("z", Permission::Admin), &by(), NOW).await.unwrap();
+    assert_eq!(raised.members, ["ann", "zed"]);
+    assert_eq!(raised.grants, [grant("a/b", Permission::Write), grant("z", Permission::Admin)]);
+    assert_eq!(store.group("acme", "dev").await.unwrap(), Some(raised.clone()));
+    assert_eq!(store.groups("acme").await.unwrap(), std::slice::from_ref(&raised));
+    assert_eq!(store.group("acme", "none").await.unwrap(), None);
+    assert_eq!(store.restrictions("acme").await.unwrap(), ["a/b", "z"]);
+    assert_eq!(store.restrictions("zoo").await.unwrap(), Vec::<String>::new());
+    // What is so already is no change.
+    let (position, head) = (store.position().await.unwrap(), store.audit_head().await.unwrap());
+    assert_eq!(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap(), raised);
+    assert_eq!(store.grant("acme", "dev", &grant("z", Permission::Admin), &by(), NOW).await.unwrap(), raised);
+    assert_eq!((store.position().await.unwrap(), store.audit_head().await.unwrap()), (position, head));
+    let fewer = store.remove_member("acme", "dev", "zed", &by(), NOW).await.unwrap();
+    assert_eq!(fewer.members, ["ann"]);
+    let fewer = store.ungrant("acme", "dev", "z", &by(), NOW).await.unwrap();
+    assert_eq!(fewer.grants, [grant("a/b", Permission::Write)]);
+    for missing in [
+        store.add_member("acme", "dev", "eve", &by(), NOW).await.unwrap_err(),
+        store.add_member("acme", "none", "ann", &by(), NOW).await.unwrap_err(),
+        store.add_member("none", "dev", "ann", &by(), NOW).await.unwrap_err(),
+        store.remove_member("acme", "dev", "zed", &by(), NOW).await.unwrap_err(),
+        store.ungrant("acme", "dev", "z", &by(), NOW).await.unwrap_err(),
+        store.grant("acme", "none", &grant("z", Permission::Read), &by(), NOW).await.unwrap_err(),
+        store.unrestrict("acme", "none", &by(), NOW).await.unwrap_err(),
+        store.unrestrict("zoo", "z", &by(), NOW).await.unwrap_err(),
+        store.groups("none").await.unwrap_err(),
+        store.restrictions("none").await.unwrap_err(),
+    ] {
+        assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+    }
+}
+
+pub(super) async fn tokens_have_the_rights_of_their_groups(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    create(&store, "zoo").await;
+    for user in ["ann", "bob"] {
+        store.assign_seat("acme", user, Role::Member, &by(), NOW).await.unwrap();
+    }
+    for group in ["dev", "ops"] {
+        store.create_group("acme", group, &by(), NOW).await.unwrap();
+        store.add_member("acme", group, "ann", &by(), NOW).await.unwrap();
+    }
+    let acting = |name: &str, acts_as| NewToken {
+        purpose: Purpose::Scoped { name: name.into(), acts_as: Some(acts_as) },
+        ..site("acme")
+    };
+    for (new, value) in [
+        (site("acme"), "site"),
+        (site("zoo"), "zoo"),
+        (NewToken::individual("acme", "ann"), "ann"),
+        (NewToken::individual("acme", "bob"), "bob"),
+        (scoped("acme", "ci"), "ci"),
+        (acting("as-ann", ActsAs::User("ann".into())), "as ann"),
+        (acting("as-ops", ActsAs::Group("ops".into())), "as ops"),
+    ] {
+        insert(&store, &new, value).await;
+        assert_eq!(rights(&store, value).await, Rights::default(), "{value}: nothing is restricted");
+    }
+    store.grant("acme", "dev", &grant("x", Permission::Write), &by(), NOW).await.unwrap();
+    store.grant("acme", "ops", &grant("x", Permission::Read), &by(), NOW).await.unwrap();
+    store.grant("acme", "ops", &grant("y", Permission::Read), &by(), NOW).await.unwrap();
+    store.ungrant("acme", "ops", "y", &by(), NOW).await.unwrap();
+    let withheld = || ("y".to_owned(), Vec::new());
+    let x = |granted| Rights::new([("x".to_owned(), granted), withheld()]);
+    let none = x(Vec::new());
+    for (value, expected) in [
+        ("site", &none),
+        ("zoo", &Rights::default()),
+        ("ann", &x(right("dev", Permission::Write))),
+        ("bob", &none),
+        ("ci", &none),
+        ("as ann", &x(right("dev", Permission::Write))),
+        ("as ops", &x(right("ops", Permission::Read))),
+    ] {
+        assert_eq!(rights(&store, value).await, *expected, "{value}");
+    }
+    store.add_member("acme", "ops", "bob", &by(), NOW).await.unwrap();
+    store.remove_member("acme", "dev", "ann", &by(), NOW).await.unwrap();
+    for value in ["ann", "bob", "as ann"] {
+        assert_eq!(rights(&store, value).await, x(right("ops", Permission::Read)), "{value}");
+    }
+    assert_eq!(store.unrestrict("acme", "x", &by(), NOW).await.unwrap(), ["dev", "ops"]);
+    assert_eq!(store.unrestrict("acme", "y", &by(), NOW).await.unwrap(), Vec::<String>::new());
+    for value in ["site", "ann", "as ops"] {
+        assert_eq!(rights(&store, value).await.of("x"), Right::Unrestricted, "{value}");
+    }
+    // No grant of the past comes back with the next one.
+    store.grant("acme", "dev", &grant("x", Permission::Read), &by(), NOW).await.unwrap();
+    assert_eq!(rights(&store, "as ops").await.of("x"), Right::Withheld);
+}
+
+pub(super) async fn feed_tells_whom_a_change_of_rights_concerns(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    let id = store.organization("acme").await.unwrap().unwrap().id;
+    store.assign_seat("acme", "ann", Role::Member, &by(), NOW).await.unwrap();
+    store.create_group("acme", "dev", &by(), NOW).await.unwrap();
+    insert(&store, &site("acme"), "site").await;
+    insert(&store, &NewToken::individual("acme", "ann"), "ann").await;
+    let mut position = store.position().await.unwrap();
+    let ann = Subject::Token(digest("ann"));
+    let everybody = Subject::Organization(id);
+    for (change, expected) in [
+        ("grant", everybody),
+        ("add", ann),
+        ("remove", ann),
+        ("ungrant", everybody),
+        ("unrestrict", everybody),
+    ] {
+        let x = grant("x", Permission::Read);
+        match change {
+            "grant" => drop(store.grant("acme", "dev", &x, &by(), NOW).await.unwrap()),
+            "add" => drop(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap()),
+            "remove" => drop(store.remove_member("acme", "dev", "ann", &by(), NOW).await.unwrap()),
+            "ungrant" => drop(store.ungrant("acme", "dev", "x", &by(), NOW).await.unwrap()),
+            _ => drop(store.unrestrict("acme", "x", &by(), NOW).await.unwrap()),
+        }
+        let read = store.changes_since(position, 10).await.unwrap();
+        let Changes::Read { changes, position: end, .. } = read else { panic!("{read:?}") };
+        assert_eq!(changes.iter().map(|change| change.subject).collect::<Vec<_>>(), [expected], "{change}");
+        position = end;
+    }
+}
