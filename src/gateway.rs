@@ -45,7 +45,7 @@ use self::admission::Admission;
 use self::receipt::{Asking, Receipt};
 use self::served::Served;
 use crate::clock::Clock;
-use crate::conda::{PathError, RequestTarget, UpstreamPath, redact};
+use crate::conda::{RequestTarget, UpstreamPath, redact};
 use crate::index::Inspector;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
@@ -105,7 +105,7 @@ impl Gateway {
         let routing = self.routing.load_full();
         let (method, headers) = (&request.method, &request.headers);
         let path = request.uri.path();
-        let target = parse(path, routing.config.path_bytes_max);
+        let target = RequestTarget::parse_within(path, routing.config.path_bytes_max);
         let mut receipt = Receipt::open(
             &self.metrics,
             &self.ledger,
@@ -205,10 +205,6 @@ impl Gateway {
         }
         Ok(upstreams.fetch(&ask).await?)
     }
-}
-
-fn parse(path: &str, path_bytes_max: usize) -> Result<RequestTarget<'_>, PathError> {
-    if path.len() > path_bytes_max { Err(PathError::TooLong) } else { RequestTarget::parse(path) }
 }
 
 /// The method for the log: a client can invent others, and its words do not go there.

@@ -15,7 +15,7 @@ use super::session::{Session, read_line};
 use super::view::{TokenView, details};
 use crate::app;
 use crate::clock::Timestamp;
-use crate::conda::{PathError, RequestTarget, Resource, UpstreamPath, redact};
+use crate::conda::{RequestTarget, Resource, UpstreamPath, redact};
 use crate::config::Config;
 use crate::gateway::admission::{self, Admission};
 use crate::gateway::{Refusal, verdict};
@@ -134,7 +134,7 @@ pub async fn explain(request: &Request, config: &Config, verifier: &Verifier, no
     if path == "/" {
         return Explanation::of_root();
     }
-    let target = match parse(path, config.limits.path_bytes_max) {
+    let target = match RequestTarget::parse_within(path, config.limits.path_bytes_max) {
         Ok(target) => target,
         Err(error) => {
             let refused = verdict(&Refusal::Path(error), "");
@@ -388,11 +388,6 @@ fn resource(resource: &Resource<'_>) -> &'static str {
         Resource::Shard(..) => "a shard of an index",
         Resource::Nowhere => "nothing",
     }
-}
-
-/// As the data plane does it.
-fn parse(path: &str, path_bytes_max: usize) -> Result<RequestTarget<'_>, PathError> {
-    if path.len() > path_bytes_max { Err(PathError::TooLong) } else { RequestTarget::parse(path) }
 }
 
 /// The path of a URL as a client sends it, before anything decodes it.

@@ -62,6 +62,15 @@ impl<'r> RequestTarget<'r> {
         Ok(Self { token: token.unwrap_or(PathToken::Absent), rest: rest.finish() })
     }
 
+    /// Reads a path of at most `bytes_max` bytes, as [`Self::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// It is longer, or the first rule that it breaks.
+    pub fn parse_within(path: &'r str, bytes_max: usize) -> Result<Self, PathError> {
+        if path.len() > bytes_max { Err(PathError::TooLong) } else { Self::parse(path) }
+    }
+
     /// What stands at the token position.
     pub fn token(&self) -> &PathToken<'r> {
         &self.token
