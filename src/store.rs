@@ -30,7 +30,7 @@ pub use embedded::Embedded;
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use record::{
     Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken,
-    Purpose, Reading, Refused, RemovedSeat, Subject, Synced, Use, Used, Which,
+    Purpose, Reading, Refused, RemovedSeat, Subject, Synced, SyncedTokens, Use, Used, Which,
 };
 
 use crate::account::{Grant, Group, Organization, Role, Seat, Subscription};
@@ -271,6 +271,9 @@ impl Store {
     /// Sets the expiry of living site and individual tokens to what the subscription gives now. One that was issued again and is in its grace is
     /// left alone. Returns those whose expiry moved.
     ///
+    /// One call looks at a bounded number of tokens, so that nobody waits long for it; [`SyncedTokens::next`] tells where to go on. Each call is
+    /// one change.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Conflict`] if its subscription is cancelled or over for too long.
@@ -280,7 +283,7 @@ impl Store {
         which: &Which,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Vec<Synced>, StoreError> {
+    ) -> Result<SyncedTokens, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.sync_tokens(organization, which, by, now).await,
         }
@@ -297,7 +300,7 @@ impl Store {
         }
     }
 
-    /// The organization's token of this name: the living one, else the latest.
+    /// The organization's latest token of this name. If one lives, it is this one: a name is given again only when its bearer is dead.
     ///
     /// # Errors
     ///
@@ -306,10 +309,9 @@ impl Store {
         &self,
         organization: &str,
         name: &str,
-        now: Timestamp,
     ) -> Result<Option<TokenRecord>, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.token_by_name(organization, name, now).await,
+            Self::Embedded(embedded) => embedded.token_by_name(organization, name).await,
         }
     }
 
@@ -342,6 +344,27 @@ impl Store {
     ) -> Result<Vec<Listed>, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.tokens(organization, after, limit).await,
+        }
+    }
+
+    /// At most `limit` living tokens of an organization that end at `until` or before, the soonest first, beginning behind the token of
+    /// the id that ends at the moment in `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn expiring_tokens(
+        &self,
+        organization: &str,
+        until: Timestamp,
+        after: Option<(Timestamp, TokenId)>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => {
+                embedded.expiring_tokens(organization, until, after, limit, now).await
+            }
         }
     }
 
@@ -520,7 +543,8 @@ impl Store {
         }
     }
 
-    /// The records of the audit that `filter` selects, oldest first.
+    /// The records of the audit that `filter` selects, oldest first: in the chain's order, and since some moment in the order of time, which
+    /// is another one where a clock was set back.
     ///
     /// # Errors
     ///

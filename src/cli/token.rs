@@ -132,7 +132,13 @@ async fn issue(
 
 async fn sync(session: &Session<'_>, org: &str, which: &Which, output: Output) -> anyhow::Result<()> {
     session.organization(org).await?;
-    let synced = session.store.sync_tokens(org, which, &session.by, session.now()).await?;
+    let mut synced = Vec::new();
+    let mut rest = Some(which.clone());
+    while let Some(which) = rest {
+        let page = session.store.sync_tokens(org, &which, &session.by, session.now()).await?;
+        synced.extend(page.synced);
+        rest = page.next;
+    }
     for Synced { record, before } in &synced {
         let until = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| format!("on {at}"));
         let (before, now) = (until(*before), until(record.expires_at));
@@ -161,6 +167,26 @@ async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<Listed>> {
     }
 }
 
+/// The living tokens that end within this time, the soonest first.
+async fn expiring_within(
+    session: &Session<'_>,
+    org: &str,
+    within: Duration,
+    now: Timestamp,
+) -> anyhow::Result<Vec<Listed>> {
+    session.organization(org).await?;
+    let mut tokens: Vec<Listed> = Vec::new();
+    loop {
+        let last = tokens.last().and_then(|last| Some((last.record.ends_at()?, last.record.id)));
+        let page = session.store.expiring_tokens(org, now.plus(within), last, PAGE, now).await?;
+        let is_last = page.len() < PAGE as usize;
+        tokens.extend(page);
+        if is_last {
+            return Ok(tokens);
+        }
+    }
+}
+
 async fn list(
     session: &Session<'_>,
     org: &str,
@@ -168,13 +194,10 @@ async fn list(
     output: Output,
 ) -> anyhow::Result<()> {
     let now = session.now();
-    let mut tokens = all(session, org).await?;
-    if let Some(within) = expiring {
-        tokens.retain(|token| {
-            let is_soon = token.record.ends_at().is_some_and(|at| at <= now.plus(within));
-            is_soon && token.record.state(now) == TokenState::Live
-        });
-    }
+    let tokens = match expiring {
+        None => all(session, org).await?,
+        Some(within) => expiring_within(session, org, within, now).await?,
+    };
     let views: Vec<_> =
         tokens.iter().map(|token| TokenView::new(&token.record, now).with_use(&token.last_use)).collect();
     output::print(output, &views, |views| token_table(views))
@@ -189,7 +212,7 @@ async fn find(session: &Session<'_>, id: TokenId) -> anyhow::Result<TokenRecord>
 
 async fn find_by_name(session: &Session<'_>, org: &str, name: &str) -> anyhow::Result<TokenRecord> {
     session.organization(org).await?;
-    let found = session.store.token_by_name(org, name, session.now()).await?;
+    let found = session.store.token_by_name(org, name).await?;
     found.with_context(|| {
         format!(
             "organization \"{org}\" has no token named \"{name}\"; `channelgate token list {org}` shows them"

@@ -73,7 +73,7 @@ impl Embedded {
         self.call_within(self.config.query_timeout, work).await
     }
 
-    /// The same for a change of all tokens of an organization, of which there may be a million.
+    /// The same for counting the tokens of an organization, of which there may be millions. Nobody waits for it.
     async fn call_on_all<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
         self.call_within(self.config.query_timeout.saturating_mul(ALL_TOKENS_FACTOR), work).await
     }
@@ -197,7 +197,7 @@ fn meaning(file: &Path, error: sqlx::Error) -> StoreError {
     }
 }
 
-/// How many times longer than one call a change of all tokens may take: a million tokens end in some seconds.
+/// How many times longer than one call it may take to count all tokens of an organization.
 const ALL_TOKENS_FACTOR: u32 = 30;
 
 const TIMED_OUT: &str = "it takes too long; look at the load of the machine and its disk, and try again";

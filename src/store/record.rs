@@ -169,6 +169,17 @@ pub enum Which {
     User(String),
     /// The site token and all individual tokens.
     All,
+    /// The individual tokens of users whose names come behind this one.
+    Behind(String),
+}
+
+/// Tokens that were synced by one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncedTokens {
+    /// Those whose expiry moved.
+    pub synced: Vec<Synced>,
+    /// The rest, which was not looked at.
+    pub next: Option<Which>,
 }
 
 /// A token whose expiry was set to what the subscription gives now.

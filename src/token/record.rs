@@ -174,6 +174,14 @@ impl TokenRecord {
         }
     }
 
+    /// The token, after the subscription that it was issued under was cancelled at `at`: it ended then, unless it was dead already.
+    #[must_use]
+    pub fn cancelled(self, at: Timestamp) -> Self {
+        let lived = self.state(at) == TokenState::Live;
+        let end = lived.then_some(End { cause: EndCause::SubscriptionEnded, at, reason: None });
+        Self { end: end.or(self.end), ..self }
+    }
+
     /// From when on it no longer serves, by whichever end comes first; `None` for never.
     pub fn ends_at(&self) -> Option<Timestamp> {
         let end = self.end.as_ref().map(|end| end.at);

@@ -233,7 +233,7 @@ async fn token_is_revoked_by_its_name() {
     let (other, _) = acme.scoped("other", repos(), None).await;
     assert_eq!(acme.verdict(&ci).await, "200");
     let store = acme.gate.store();
-    let named = store.token_by_name("acme", "ci", acme.now()).await.unwrap().unwrap();
+    let named = store.token_by_name("acme", "ci").await.unwrap().unwrap();
     let end = End { cause: EndCause::Revoked, at: acme.now(), reason: None };
     store.end_token(named.id, &end, &acme.by, acme.now()).await.unwrap();
     acme.settle().await;

@@ -14,17 +14,32 @@ use crate::store::{
 
 impl Embedded {
     pub(in crate::store) async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
-        let since = filter.since.map_or(i64::MIN, Timestamp::as_millis);
         self.call(async {
-            let query = match &filter.organization {
-                None => sqlx::query("SELECT * FROM audit WHERE seq > ? AND at >= ? ORDER BY seq LIMIT ?"),
-                Some(organization) => sqlx::query(
-                    "SELECT * FROM audit WHERE organization = ? AND seq > ? AND at >= ? ORDER BY seq LIMIT ?",
+            let mut reader = self.reader().await?;
+            let behind = match filter.since {
+                None => None,
+                Some(since) => Some(behind(&mut reader, since, filter.after).await?),
+            };
+            let query = match (&filter.organization, behind) {
+                (None, None) => sqlx::query("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?"),
+                (Some(organization), None) => {
+                    sqlx::query("SELECT * FROM audit WHERE organization = ? AND seq > ? ORDER BY seq LIMIT ?")
+                        .bind(organization)
+                }
+                (None, Some(_)) => {
+                    sqlx::query("SELECT * FROM audit WHERE (at, seq) > (?, ?) ORDER BY at, seq LIMIT ?")
+                }
+                (Some(organization), Some(_)) => sqlx::query(
+                    "SELECT * FROM audit WHERE organization = ? AND (at, seq) > (?, ?) ORDER BY at, seq LIMIT ?",
                 )
                 .bind(organization),
             };
-            let query = query.bind(filter.after).bind(since).bind(filter.limit);
-            let rows = query.fetch_all(&mut *self.reader().await?).await?;
+            let query = match behind {
+                None => query.bind(filter.after),
+                Some((at, seq)) => query.bind(at).bind(seq),
+            };
+            let query = query.bind(filter.limit);
+            let rows = query.fetch_all(&mut *reader).await?;
             Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
         })
         .await
@@ -103,6 +118,22 @@ pub(super) async fn append(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The time and number behind which the records since `since` go on, of those in the order of time that come behind the record `after`.
+async fn behind(
+    connection: &mut SqliteConnection,
+    since: Timestamp,
+    after: i64,
+) -> Result<(i64, i64), sqlx::Error> {
+    let first = (since.as_millis().saturating_sub(1), i64::MAX);
+    if after < 1 {
+        return Ok(first);
+    }
+    let at = sqlx::query_scalar("SELECT at FROM audit WHERE seq = ?").bind(after);
+    // There is nothing behind a record that is not written yet.
+    let at = at.fetch_optional(connection).await?.unwrap_or(i64::MAX);
+    Ok(first.max((at, after)))
 }
 
 async fn head(connection: &mut SqliteConnection) -> Result<AuditHead, sqlx::Error> {

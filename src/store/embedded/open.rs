@@ -216,6 +216,7 @@ fn migrations() -> Vec<Migration> {
     let history = [
         (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
         (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
+        (4, "subscriptions of tokens, indexes for millions", include_str!("migrations/0004_size.sql")),
     ];
     let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)

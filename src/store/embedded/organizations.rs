@@ -1,6 +1,5 @@
 //! Organizations in SQLite.
 
-use serde_json::json;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -9,7 +8,6 @@ use super::{Embedded, Failure, row};
 use crate::account::{Organization, Subscription, check_name};
 use crate::clock::Timestamp;
 use crate::store::{Actor, Cancelled, Conflict, Sought, StoreError, Subject};
-use crate::token::EndCause;
 
 impl Embedded {
     pub(in crate::store) async fn create_organization(
@@ -85,36 +83,58 @@ impl Embedded {
         by: &Actor,
         now: Timestamp,
     ) -> Result<Cancelled, StoreError> {
-        self.call_on_all(async {
+        let cancelled = self.call(async {
             let mut change = self.begin(by, now).await?;
             let before = demand(change.connection(), name).await?;
             if before.subscription.cancelled_at.is_some() {
-                return Ok(Cancelled { organization: before, tokens_ended: 0 });
+                return Ok((before, None));
             }
             let organization = resubscribe(&mut change, &before, before.subscription.cancelled(now)).await?;
-            let ended = sqlx::query(
-                "UPDATE tokens SET ended_at = ?1, end_cause = ?2, end_reason = NULL WHERE organization_id = ?3 \
-                 AND (ended_at IS NULL OR ended_at > ?1) AND (expires_at IS NULL OR expires_at > ?1)",
+            // This row ends all tokens that were issued under the subscription, however many they are.
+            let number: i64 = sqlx::query_scalar(
+                "INSERT INTO cancellations (organization_id, subscription_number, cancelled_at) \
+                 SELECT id, subscription_number, cancelled_at FROM organizations WHERE id = ? RETURNING subscription_number",
             )
-            .bind(now.as_millis())
-            .bind(EndCause::SubscriptionEnded.as_str())
-            .bind(&organization.id.as_bytes()[..]);
-            let tokens_ended = ended.execute(change.connection()).await?.rows_affected();
+            .bind(&organization.id.as_bytes()[..])
+            .fetch_one(change.connection())
+            .await?;
             change.tell(Subject::Organization(organization.id)).await?;
-            let mut after = change::organization(&organization);
-            if let Some(after) = after.as_object_mut() {
-                after.insert("tokens_ended".to_owned(), json!(tokens_ended));
-            }
             let story = Story {
                 action: "org.cancel",
                 organization: Some(name),
                 before: Some(change::organization(&before)),
-                after: Some(after),
+                after: Some(change::organization(&organization)),
                 ..Story::default()
             };
             change.record(story).await?;
             change.commit().await?;
-            Ok(Cancelled { organization, tokens_ended })
+            Ok((organization, Some(number)))
+        });
+        let (organization, number) = cancelled.await?;
+        let tokens_ended = match number {
+            Some(number) => self.tokens_ended(organization.id, number, now).await?,
+            None => 0,
+        };
+        Ok(Cancelled { organization, tokens_ended })
+    }
+
+    /// How many tokens lived when their subscription was cancelled. Nothing can change that any more, so nobody needs to wait for the
+    /// counting.
+    async fn tokens_ended(
+        &self,
+        organization: Uuid,
+        subscription_number: i64,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.call_on_all(async {
+            let count = sqlx::query_scalar(
+                "SELECT count(*) FROM tokens WHERE organization_id = ? AND subscription_number = ? AND ends_at > ?",
+            )
+            .bind(&organization.as_bytes()[..])
+            .bind(subscription_number)
+            .bind(at.as_millis());
+            let count: i64 = count.fetch_one(&mut *self.reader().await?).await?;
+            Ok(count.unsigned_abs())
         })
         .await
     }
@@ -174,11 +194,17 @@ async fn resubscribe(
     organization: &Organization,
     subscription: Subscription,
 ) -> Result<Organization, sqlx::Error> {
-    sqlx::query("UPDATE organizations SET subscription_ends_at = ?, cancelled_at = ? WHERE id = ?")
-        .bind(subscription.ends_at.map(Timestamp::as_millis))
-        .bind(subscription.cancelled_at.map(Timestamp::as_millis))
-        .bind(&organization.id.as_bytes()[..])
-        .execute(change.connection())
-        .await?;
+    // One that was cancelled is over; what follows it is another one.
+    let begins_anew = organization.subscription.cancelled_at.is_some() && subscription.cancelled_at.is_none();
+    sqlx::query(
+        "UPDATE organizations SET subscription_ends_at = ?, cancelled_at = ?, subscription_number = subscription_number + ? \
+         WHERE id = ?",
+    )
+    .bind(subscription.ends_at.map(Timestamp::as_millis))
+    .bind(subscription.cancelled_at.map(Timestamp::as_millis))
+    .bind(i64::from(begins_anew))
+    .bind(&organization.id.as_bytes()[..])
+    .execute(change.connection())
+    .await?;
     Ok(Organization { subscription, ..organization.clone() })
 }

@@ -13,14 +13,29 @@ use crate::clock::Timestamp;
 use crate::store::{LastUse, Refused, Used};
 use crate::token::{End, TokenDigest, TokenId, TokenRecord};
 
-/// The columns that [`token`] reads, of `tokens` as `t` and `organizations` as `o`.
+/// The columns that [`token`] reads, of `tokens` as `t` and `organizations` as `o`. A token ends with the subscription that it was issued
+/// under, which its own row does not tell.
 macro_rules! token_columns {
     () => {
         "t.id, t.kind, t.organization_id, o.name AS organization, t.name, t.user_name, t.scopes, t.channels, \
-         t.generation, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason"
+         t.generation, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason, \
+         (SELECT c.cancelled_at FROM cancellations c WHERE c.organization_id = t.organization_id \
+         AND c.subscription_number = t.subscription_number) AS cancelled_at"
     };
 }
 pub(super) use token_columns;
+
+/// The condition that a token of `tokens` as `t`, of an organization of `organizations` as `o`, lives at the moment given.
+macro_rules! token_lives {
+    ($now:literal) => {
+        concat!(
+            "t.ends_at > ",
+            $now,
+            " AND t.subscription_number = o.subscription_number AND o.cancelled_at IS NULL"
+        )
+    };
+}
+pub(super) use token_lives;
 
 /// Reads a token.
 pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
@@ -31,7 +46,7 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
         }
         _ => None,
     };
-    Ok(TokenRecord {
+    let record = TokenRecord {
         id: TokenId(uuid(row, "id")?),
         kind: row.try_get::<String, _>("kind")?.parse().map_err(decode)?,
         organization_id: uuid(row, "organization_id")?,
@@ -45,6 +60,10 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
         expires_at: time(row, "expires_at")?,
         end,
+    };
+    Ok(match time(row, "cancelled_at")? {
+        Some(at) => record.cancelled(at),
+        None => record,
     })
 }
 

@@ -1,13 +1,19 @@
 //! Bringing the expiry of living tokens to what the subscription gives now.
+//!
+//! An organization may have a million of them. One call looks at a page of them in one short transaction, and leaves the lock alone for a
+//! while before it returns if there are more: other processes can only try for the lock now and then, and must find it free.
+
+use std::time::Duration;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::change::{Change, Story};
-use super::row::token_columns;
-use super::{Embedded, Failure, organizations, row, tokens};
+use super::row::{token_columns, token_lives};
+use super::{Embedded, organizations, row, tokens};
 use crate::clock::Timestamp;
-use crate::store::{Actor, StoreError, Subject, Synced, Which};
-use crate::token::{TokenDigest, TokenRecord};
+use crate::store::{Actor, StoreError, Subject, Synced, SyncedTokens, Which};
+use crate::token::{TokenDigest, TokenRecord, TokenState};
 
 impl Embedded {
     pub(in crate::store) async fn sync_tokens(
@@ -16,31 +22,17 @@ impl Embedded {
         which: &Which,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Vec<Synced>, StoreError> {
-        self.call_on_all(async {
+    ) -> Result<SyncedTokens, StoreError> {
+        let synced = self.call(async {
             let mut change = self.begin(by, now).await?;
             let organization = organizations::demand(change.connection(), organization).await?;
             let expires_at = tokens::expiry(&organization, now)?;
-            let mut synced = Vec::new();
-            for (mut record, digest) in living(&mut change, organization.id, which).await? {
-                if record.expires_at == expires_at {
-                    continue;
-                }
-                sqlx::query("UPDATE tokens SET expires_at = ? WHERE id = ?")
-                    .bind(expires_at.map(Timestamp::as_millis))
-                    .bind(&record.id.0.as_bytes()[..])
-                    .execute(change.connection())
-                    .await?;
-                if *which != Which::All {
-                    change.tell(Subject::Token(digest)).await?;
-                }
-                let before = std::mem::replace(&mut record.expires_at, expires_at);
-                synced.push(Synced { record, before });
-            }
+            let (found, next) = find(&mut change, organization.id, which).await?;
+            let synced = set_expiry(&mut change, found, which, expires_at).await?;
             if synced.is_empty() {
-                return Ok(synced);
+                return Ok(SyncedTokens { synced, next });
             }
-            if *which == Which::All {
+            if is_of_many(which) {
                 change.tell(Subject::Organization(organization.id)).await?;
             }
             let before: serde_json::Map<_, _> =
@@ -50,7 +42,7 @@ impl Embedded {
                 organization: Some(&organization.name),
                 user: match which {
                     Which::User(user) => Some(user),
-                    Which::Site | Which::All => None,
+                    Which::Site | Which::All | Which::Behind(_) => None,
                 },
                 before: Some(json!({ "expires_at": before })),
                 after: Some(json!({ "expires_at": expires_at })),
@@ -58,48 +50,105 @@ impl Embedded {
             };
             change.record(story).await?;
             change.commit().await?;
-            Ok(synced)
-        })
-        .await
+            Ok(SyncedTokens { synced, next })
+        });
+        let synced = synced.await?;
+        if synced.next.is_some() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(synced)
     }
 }
 
-/// The living tokens that are meant. One that was issued again is not: its end is set already.
-async fn living(
+/// Tokens with their digests.
+type Found = Vec<(TokenRecord, TokenDigest)>;
+
+/// The first of the living tokens that are meant, and which the rest is. One that was issued again is not meant: its end is set already.
+async fn find(
     change: &mut Change,
-    organization: uuid::Uuid,
+    organization: Uuid,
     which: &Which,
-) -> Result<Vec<(TokenRecord, TokenDigest)>, Failure> {
-    let (site, individual) = (living_where!("t.kind = 'site'"), living_where!("t.kind = 'individual'"));
-    let of_user = living_where!("t.kind = 'individual' AND t.user_name = ?3");
-    // Kind by kind, each by its index: an organization may have a million scoped tokens.
-    let queries = match which {
-        Which::Site => vec![sqlx::query(site)],
-        Which::User(_) => vec![sqlx::query(of_user)],
-        Which::All => vec![sqlx::query(site), sqlx::query(individual)],
-    };
-    let mut living = Vec::new();
-    for query in queries {
-        let mut query = query.bind(organization.as_bytes().to_vec()).bind(change.now.as_millis());
-        if let Which::User(user) = which {
-            query = query.bind(user.clone());
-        }
-        for row in &query.fetch_all(change.connection()).await? {
-            living.push(row::token_and_digest(row)?);
+) -> Result<(Found, Option<Which>), sqlx::Error> {
+    match which {
+        Which::Site => Ok((current(change, organization, None).await?, None)),
+        Which::User(user) => Ok((current(change, organization, Some(user)).await?, None)),
+        Which::Behind(user) => individual(change, organization, user).await,
+        Which::All => {
+            let mut found = current(change, organization, None).await?;
+            // No user's name is empty.
+            let (individual, rest) = individual(change, organization, "").await?;
+            found.extend(individual);
+            Ok((found, rest))
         }
     }
-    Ok(living)
 }
 
-macro_rules! living_where {
-    ($condition:literal) => {
-        concat!(
-            "SELECT t.digest, ",
-            token_columns!(),
-            " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.organization_id = ?1 AND t.ended_at IS NULL",
-            " AND (t.expires_at IS NULL OR t.expires_at > ?2) AND ",
-            $condition
-        )
-    };
+/// The current site or individual token, if it lives.
+async fn current(change: &mut Change, organization: Uuid, user: Option<&str>) -> Result<Found, sqlx::Error> {
+    let now = change.now;
+    let current = tokens::current(change.connection(), organization, user).await?;
+    Ok(current.into_iter().filter(|(record, _)| record.state(now) == TokenState::Live).collect())
 }
-use living_where;
+
+/// A page of the living individual tokens whose users come behind `user`.
+async fn individual(
+    change: &mut Change,
+    organization: Uuid,
+    user: &str,
+) -> Result<(Found, Option<Which>), sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "SELECT t.digest, ",
+        token_columns!(),
+        " FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE o.id = ?1 AND t.user_name > ?2",
+        " AND t.kind = 'individual' AND t.ended_at IS NULL AND ",
+        token_lives!("?3"),
+        " ORDER BY t.user_name LIMIT ?4"
+    ))
+    .bind(organization.as_bytes().to_vec())
+    .bind(user.to_owned())
+    .bind(change.now.as_millis())
+    .bind(TOKENS_PER_CALL)
+    .fetch_all(change.connection())
+    .await?;
+    let found = rows.iter().map(row::token_and_digest).collect::<Result<Found, _>>()?;
+    let is_full = rows.len() >= TOKENS_PER_CALL as usize;
+    let last = found.last().filter(|_| is_full).and_then(|(last, _)| last.user.clone());
+    Ok((found, last.map(Which::Behind)))
+}
+
+/// Sets the expiry of those that have another one.
+async fn set_expiry(
+    change: &mut Change,
+    found: Found,
+    which: &Which,
+    expires_at: Option<Timestamp>,
+) -> Result<Vec<Synced>, sqlx::Error> {
+    let mut synced = Vec::new();
+    for (mut record, digest) in found {
+        if record.expires_at == expires_at {
+            continue;
+        }
+        sqlx::query("UPDATE tokens SET expires_at = ? WHERE id = ?")
+            .bind(expires_at.map(Timestamp::as_millis))
+            .bind(&record.id.0.as_bytes()[..])
+            .execute(change.connection())
+            .await?;
+        if !is_of_many(which) {
+            change.tell(Subject::Token(digest)).await?;
+        }
+        let before = std::mem::replace(&mut record.expires_at, expires_at);
+        synced.push(Synced { record, before });
+    }
+    Ok(synced)
+}
+
+/// True if the feed tells of it as of a change of the organization.
+fn is_of_many(which: &Which) -> bool {
+    matches!(which, Which::All | Which::Behind(_))
+}
+
+/// Bounds the time for which one call holds the lock, to some 50 ms.
+const TOKENS_PER_CALL: u32 = 1_000;
+
+/// For how long the lock is left alone before the next call: as long as it was held. SQLite tries for a lock every 25 to 100 ms.
+const PAUSE: Duration = Duration::from_millis(50);

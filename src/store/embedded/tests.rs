@@ -1,6 +1,4 @@
-//! Tests of what only SQLite on a local disk has: its place, its plan, its error codes.
-
-use sqlx::Row;
+//! Tests of what only SQLite on a local disk has: its place, its error codes.
 
 use super::filesystem::{fuse_kind, kind_of_magic};
 use super::*;
@@ -59,47 +57,5 @@ fn errors_of_the_pool_say_who_can_help() {
         let error = meaning(file, error);
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains("/x.db"), "{error}");
-    }
-}
-
-/// What a million tokens would show: no query of the hot paths reads the whole table.
-#[tokio::test]
-async fn queries_by_digest_name_and_page_search_an_index() {
-    let directory = tempfile::tempdir().unwrap();
-    let config =
-        Config { url: format!("sqlite:{}", directory.path().join("gate.db").display()), ..Config::default() };
-    let store = Embedded::open(&config).await.unwrap();
-    let mut reader = store.reader().await.unwrap();
-    for query in [
-        "SELECT f.position, t.id, (SELECT json_group_array(json_array(r.channel, g.name, x.permission)) FROM restrictions r \
-         LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel \
-         AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m \
-         WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name)) \
-         LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) \
-         FROM feed f LEFT JOIN tokens t ON t.digest = ? LEFT JOIN organizations o ON o.id = t.organization_id",
-        "SELECT t.id FROM tokens t JOIN organizations o ON o.id = t.organization_id \
-         WHERE t.organization_id = ? AND (t.created_at, t.id) > (?, ?) ORDER BY t.created_at, t.id LIMIT ?",
-        "SELECT t.id FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE o.name = ? AND t.name = ?",
-        "SELECT t.id FROM tokens t WHERE t.organization_id = ? AND t.kind = 'site' AND t.ended_at IS NULL",
-        "SELECT t.id FROM tokens t WHERE t.organization_id = ? AND t.kind = 'individual' AND t.ended_at IS NULL",
-        "SELECT t.id FROM tokens t WHERE t.organization_id = ?1 AND t.user_name = ?2 AND (t.ended_at IS NULL OR t.ended_at > ?3)",
-        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND kind = 'site'",
-        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND user_name = ? AND kind = 'individual'",
-        "SELECT max(generation) FROM tokens WHERE organization_id = ? AND name = ?",
-        "SELECT seq, hash FROM audit WHERE seq > ? ORDER BY seq DESC LIMIT 1",
-        "SELECT * FROM audit WHERE organization = ? AND seq > ? AND at >= ? ORDER BY seq LIMIT ?",
-        "SELECT * FROM token_uses WHERE token_id = ?",
-        "SELECT f.position, c.seq FROM feed f LEFT JOIN changes c ON c.seq > ? \
-         WHERE f.only = 1 ORDER BY c.seq LIMIT ?",
-    ] {
-        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
-            .fetch_all(&mut *reader)
-            .await
-            .unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
-        let whole = |step: &&String| {
-            (step.starts_with("SCAN") && !step.starts_with("SCAN f")) || step.contains("TEMP B-TREE")
-        };
-        assert_eq!(plan.iter().find(whole), None, "{query}: {plan:?}");
     }
 }

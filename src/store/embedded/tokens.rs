@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::change::{self, Change, Story};
-use super::row::token_columns;
+use super::row::{token_columns, token_lives};
 use super::{Embedded, Failure, groups, organizations, row, seats};
 use crate::account::Organization;
 use crate::clock::Timestamp;
@@ -88,25 +88,8 @@ impl Embedded {
         &self,
         organization: &str,
         name: &str,
-        now: Timestamp,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        self.call(async {
-            let row = sqlx::query(concat!(
-                "SELECT ",
-                token_columns!(),
-                " FROM organizations o JOIN tokens t ON t.organization_id = o.id",
-                " WHERE o.name = ?1 AND t.name = ?2",
-                " ORDER BY (t.ended_at IS NULL OR t.ended_at > ?3) AND (t.expires_at IS NULL OR t.expires_at > ?3) DESC,",
-                " t.created_at DESC, t.id DESC LIMIT 1"
-            ))
-            .bind(organization)
-            .bind(name)
-            .bind(now.as_millis())
-            .fetch_optional(&mut *self.reader().await?)
-            .await?;
-            record(row)
-        })
-        .await
+        self.call(async { Ok(latest_named(&mut *self.reader().await?, organization, name).await?) }).await
     }
 
     pub(in crate::store) async fn living_token(
@@ -153,8 +136,40 @@ impl Embedded {
             .bind(limit)
             .fetch_all(&mut *reader)
             .await?;
-            let listed = |row| Ok(Listed { record: row::token(row)?, last_use: row::last_use(row)? });
-            Ok(rows.iter().map(listed).collect::<Result<_, sqlx::Error>>()?)
+            Ok(rows.iter().map(listed).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn expiring_tokens(
+        &self,
+        organization: &str,
+        until: Timestamp,
+        after: Option<(Timestamp, TokenId)>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let organization = organizations::demand(&mut reader, organization).await?;
+            let (ends_at, id) = after.map_or((now, TokenId(Uuid::max())), |after| after);
+            let rows = sqlx::query(concat!(
+                "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
+                token_columns!(),
+                " FROM organizations o JOIN tokens t ON t.organization_id = o.id LEFT JOIN token_uses u ON u.token_id = t.id",
+                " WHERE o.id = ?1 AND (t.ends_at, t.id) > (?2, ?3) AND t.ends_at <= ?4 AND ",
+                token_lives!("?5"),
+                " ORDER BY t.ends_at, t.id LIMIT ?6"
+            ))
+            .bind(&organization.id.as_bytes()[..])
+            .bind(ends_at.as_millis())
+            .bind(&id.0.as_bytes()[..])
+            .bind(until.as_millis())
+            .bind(now.as_millis())
+            .bind(limit)
+            .fetch_all(&mut *reader)
+            .await?;
+            Ok(rows.iter().map(listed).collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -210,7 +225,8 @@ pub(super) async fn insert(
             (subscribed, replace(change, organization.id, token.purpose.user(), grace).await?)
         }
         Purpose::Scoped { name, acts_as } => {
-            if living_name(change.connection(), organization.id, name, now).await? {
+            let namesake = latest_named(change.connection(), &organization.name, name).await?;
+            if namesake.is_some_and(|namesake| namesake.state(now) == TokenState::Live) {
                 let organization = token.organization.clone();
                 return Err(Conflict::TokenName { organization, name: name.clone() }.into());
             }
@@ -275,14 +291,16 @@ pub(super) async fn current(
             "SELECT t.digest, ",
             token_columns!(),
             " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-            " WHERE t.organization_id = ? AND t.kind = 'site' AND t.ended_at IS NULL"
+            " WHERE t.organization_id = ? AND t.subscription_number = o.subscription_number",
+            " AND t.kind = 'site' AND t.ended_at IS NULL"
         ))
         .bind(organization.as_bytes().to_vec()),
         Some(user) => sqlx::query(concat!(
             "SELECT t.digest, ",
             token_columns!(),
             " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-            " WHERE t.organization_id = ? AND t.user_name = ? AND t.kind = 'individual' AND t.ended_at IS NULL"
+            " WHERE t.organization_id = ? AND t.subscription_number = o.subscription_number AND t.user_name = ?",
+            " AND t.kind = 'individual' AND t.ended_at IS NULL"
         ))
         .bind(organization.as_bytes().to_vec())
         .bind(user.to_owned()),
@@ -326,8 +344,9 @@ async fn of_user(
         "SELECT t.digest, ",
         token_columns!(),
         " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-        " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND (t.ended_at IS NULL OR t.ended_at > ?3)",
-        " AND (t.expires_at IS NULL OR t.expires_at > ?3) ORDER BY t.created_at, t.id"
+        " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND ",
+        token_lives!("?3"),
+        " ORDER BY t.created_at, t.id"
     ))
     .bind(&organization.as_bytes()[..])
     .bind(user)
@@ -388,25 +407,6 @@ async fn generation(
     Ok(latest.unwrap_or(0).saturating_add(1))
 }
 
-/// True if a living token of the organization has this name.
-async fn living_name(
-    connection: &mut SqliteConnection,
-    organization: Uuid,
-    name: &str,
-    now: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT 1 FROM tokens WHERE organization_id = ?1 AND name = ?2 \
-         AND (ended_at IS NULL OR ended_at > ?3) AND (expires_at IS NULL OR expires_at > ?3) LIMIT 1",
-    )
-    .bind(&organization.as_bytes()[..])
-    .bind(name)
-    .bind(now.as_millis())
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.is_some())
-}
-
 async fn insert_row(
     connection: &mut SqliteConnection,
     record: &TokenRecord,
@@ -416,7 +416,8 @@ async fn insert_row(
     let channels = record.channels.as_ref().map(serde_json::to_string).transpose();
     sqlx::query(
         "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, acts_as_group_id, generation, scopes, \
-         channels, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         channels, created_at, expires_at, subscription_number) \
+         SELECT ?1, ?2, ?3, id, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, subscription_number FROM organizations WHERE id = ?4",
     )
     .bind(&record.id.0.as_bytes()[..])
     .bind(&digest.as_bytes()[..])
@@ -480,6 +481,25 @@ async fn find(connection: &mut SqliteConnection, id: TokenId) -> Result<Option<T
     row.as_ref().map(row::token).transpose()
 }
 
-fn record(row: Option<SqliteRow>) -> Result<Option<TokenRecord>, Failure> {
-    Ok(row.as_ref().map(row::token).transpose()?)
+/// The latest token of a name: if one of that name lives, it is this one.
+async fn latest_named(
+    connection: &mut SqliteConnection,
+    organization: &str,
+    name: &str,
+) -> Result<Option<TokenRecord>, sqlx::Error> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        token_columns!(),
+        " FROM organizations o JOIN tokens t ON t.organization_id = o.id",
+        " WHERE o.name = ? AND t.name = ? ORDER BY t.generation DESC LIMIT 1"
+    ))
+    .bind(organization)
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(row::token).transpose()
+}
+
+fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
+    Ok(Listed { record: row::token(row)?, last_use: row::last_use(row)? })
 }

@@ -90,8 +90,8 @@ fn list_names_living_tokens_that_run_out_soon() {
         let tokens = listed.as_array().unwrap().iter();
         tokens.map(|token| token["name"].as_str().unwrap_or("site").to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names("30d"), ["week", "month", "site"], "the replaced one, in its grace");
-    assert_eq!(names("8d"), ["week", "site"]);
+    assert_eq!(names("30d"), ["site", "week", "month"], "the replaced one, in its grace");
+    assert_eq!(names("8d"), ["site", "week"]);
     assert!(names("1h").is_empty());
     let listed = place.must(&["token", "list", "default"]);
     for column in ["GEN", "STATE", "ENDS", "LAST USE"] {

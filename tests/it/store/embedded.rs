@@ -35,7 +35,7 @@ impl Temporary {
     }
 
     /// A connection of somebody else.
-    async fn raw(&self) -> SqliteConnection {
+    pub(crate) async fn raw(&self) -> SqliteConnection {
         SqliteConnectOptions::new().filename(self.path()).connect().await.unwrap()
     }
 }
@@ -432,47 +432,3 @@ async fn audit_cut_is_found_by_its_head() {
         assert!(matches!(with_head, AuditVerdict::Cut { head } if head.seq == left), "{with_head:?}");
     }
 }
-
-#[test]
-fn opening_reads_no_more_of_a_large_store() {
-    // Alone in a process, so that what the process reads is what this test reads.
-    if std::env::var_os(ALONE).is_none() {
-        let name = "store::embedded::opening_reads_no_more_of_a_large_store";
-        let alone = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&alone.stdout);
-        assert!(alone.status.success() && said.contains("1 passed"), "{said}");
-        return;
-    }
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let place = Temporary::new().await;
-        filled(&place).await;
-        let mut raw = place.raw().await;
-        let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
-                    INSERT INTO tokens (id, digest, kind, organization_id, name, scopes, created_at) \
-                    SELECT randomblob(16), randomblob(32), 'scoped', (SELECT id FROM organizations), 'n' || i, \
-                    'repos', i FROM n";
-        sqlx::raw_sql(many).execute(&mut raw).await.unwrap();
-        raw.close().await.unwrap();
-        assert!(std::fs::metadata(place.path()).unwrap().len() > 20_000_000);
-        let before = bytes_read();
-        let store = place.open().await;
-        let opened = bytes_read() - before;
-        assert!(opened < 300_000, "opening read {opened} bytes");
-        let before = bytes_read();
-        assert_eq!(store.tokens("acme", None, 10).await.unwrap().len(), 10);
-        assert!(store.token_by_digest(&digest("1")).await.unwrap().standing.is_some());
-        let asked = bytes_read() - before;
-        assert!(asked < 300_000, "a page and a lookup read {asked} bytes");
-    });
-}
-
-fn bytes_read() -> u64 {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap();
-    io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
-}
-
-const ALONE: &str = "CHANNELGATE_TEST_ALONE";

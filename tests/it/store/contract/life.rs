@@ -119,7 +119,7 @@ pub(super) async fn renewing_moves_no_token_and_sync_does(config: &Config) {
     let bob = insert(&store, &individual("bob"), "b").await.record;
     let ci = insert(&store, &scoped("acme", "ci"), "c").await.record;
     let (old, new) = (later(10).plus(days(30)), later(99).plus(days(30)));
-    let nothing = store.sync_tokens("acme", &Which::All, &by(), NOW).await.unwrap();
+    let nothing = store.sync_tokens("acme", &Which::All, &by(), NOW).await.unwrap().synced;
     assert_eq!(nothing, [], "nothing to move");
     let position = store.position().await.unwrap();
     let renewed = store.renew_organization("acme", later(99), &by(), later(20)).await.unwrap();
@@ -131,7 +131,7 @@ pub(super) async fn renewing_moves_no_token_and_sync_does(config: &Config) {
     }
     let sync = |which| {
         let store = store.clone();
-        async move { store.sync_tokens("acme", &which, &by(), later(20)).await.unwrap() }
+        async move { store.sync_tokens("acme", &which, &by(), later(20)).await.unwrap().synced }
     };
     let synced = sync(Which::Site).await;
     assert_eq!(
@@ -195,13 +195,91 @@ pub(super) async fn cancelling_ends_all_tokens_at_once_and_for_good(config: &Con
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     // Renewed: the dead stay dead, new ones can be issued.
     store.renew_organization("acme", later(9_000), &by(), later(4)).await.unwrap();
-    assert_eq!(store.sync_tokens("acme", &Which::All, &by(), later(4)).await.unwrap(), []);
+    assert_eq!(store.sync_tokens("acme", &Which::All, &by(), later(4)).await.unwrap().synced, []);
     for record in [&graced, &again, &ann, &ci, &dead] {
         assert_ne!(token(&store, record.id).await.state(later(4)), TokenState::Live);
     }
     let fresh =
         store.insert_token(&site("acme"), &digest("f"), &by(), later(4), Duration::ZERO).await.unwrap();
     assert_eq!((fresh.record.generation, fresh.replaced), (3, None));
+}
+
+pub(super) async fn each_cancellation_ends_the_tokens_of_its_own_subscription(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    seat(&store, "ann").await;
+    let mut issued = Vec::new();
+    // In the same moment: what belongs to which subscription does not hang on clocks.
+    for round in ["a", "b", "c"] {
+        let renewed = store.renew_organization("acme", later(9_000), &by(), NOW).await.unwrap();
+        assert_eq!(renewed.subscription.cancelled_at, None);
+        for new in [site("acme"), NewToken::individual("acme", "ann"), scoped("acme", "ci")] {
+            let value = format!("{round} {}", new.purpose.kind().as_str());
+            let new = insert(&store, &new, &value).await;
+            assert_eq!((new.record.state(NOW), new.replaced), (TokenState::Live, None), "{value}");
+            issued.push(new.record);
+        }
+        let at = |record: &TokenRecord| (record.id, record.state(NOW) == TokenState::Live);
+        let (dead, living) = issued.split_at(issued.len() - 3);
+        for record in dead {
+            assert_eq!(at(&token(&store, record.id).await), (record.id, false), "{round}");
+        }
+        for record in living {
+            assert_eq!(token(&store, record.id).await, *record, "{round}");
+        }
+        assert_eq!(store.cancel_organization("acme", &by(), NOW).await.unwrap().tokens_ended, 3, "{round}");
+    }
+    assert_eq!(store.remove_seat("acme", "ann", &by(), later(1)).await.unwrap().ended, [], "none lived");
+    for record in &issued {
+        let end = End { cause: EndCause::SubscriptionEnded, at: NOW, reason: None };
+        assert_eq!(token(&store, record.id).await.end, Some(end));
+        let again = store.end_token(record.id, &revoked(later(1)), &by(), later(1)).await.unwrap();
+        assert!(again.was_dead);
+    }
+    assert_eq!(store.living_token("acme", None, NOW).await.unwrap(), None);
+}
+
+pub(super) async fn tokens_that_end_soon_are_listed_by_their_end(config: &Config) {
+    let store = open(config).await;
+    for name in ["acme", "zoo"] {
+        create(&store, name).await;
+    }
+    let expiring =
+        |org: &str, name: &str, step| NewToken { expires_at: Some(later(step)), ..scoped(org, name) };
+    for (name, step) in [("c", 30), ("b", 20), ("a", 20), ("past", 1), ("late", 200_000)] {
+        insert(&store, &expiring("acme", name, step), name).await;
+    }
+    insert(&store, &scoped("acme", "never"), "never").await;
+    insert(&store, &expiring("zoo", "theirs", 20), "theirs").await;
+    let revoked_one = insert(&store, &expiring("acme", "revoked", 20), "revoked").await.record;
+    store.end_token(revoked_one.id, &revoked(later(2)), &by(), later(2)).await.unwrap();
+    // Issued again with a grace: the previous one ends with the grace.
+    insert(&store, &site("acme"), "graced").await;
+    store.insert_token(&site("acme"), &digest("again"), &by(), NOW, days(1)).await.unwrap();
+    let until = later(30).max(NOW.plus(days(1)));
+    let mut found = Vec::new();
+    loop {
+        let after = found.last().map(|record: &TokenRecord| (record.ends_at().unwrap(), record.id));
+        let page = store.expiring_tokens("acme", until, after, 2, later(2)).await.unwrap();
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page.into_iter().map(|listed| listed.record));
+    }
+    let mut expected: Vec<_> =
+        ["a", "b", "c"].map(|name| (later(if name == "c" { 30 } else { 20 }), Some(name))).into();
+    expected.push((NOW.plus(days(1)), None));
+    let mut told: Vec<_> =
+        found.iter().map(|record| (record.ends_at().unwrap(), record.name.as_deref())).collect();
+    assert!(told.is_sorted_by_key(|(at, _)| *at), "{told:?}");
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    store.cancel_organization("acme", &by(), later(3)).await.unwrap();
+    assert_eq!(store.expiring_tokens("acme", until, None, 9, later(2)).await.unwrap(), [], "none lives");
+    let missing = store.expiring_tokens("none", until, None, 9, NOW).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
 }
 
 pub(super) async fn seats_are_assigned_changed_and_listed(config: &Config) {

@@ -128,6 +128,36 @@ pub(super) async fn audit_is_read_by_organization_time_and_page(config: &Config)
     assert_eq!(read(both).await, [5, 6]);
 }
 
+pub(super) async fn audit_since_a_moment_is_complete_though_a_clock_was_set_back(config: &Config) {
+    let store = open(config).await;
+    // By number: 1 to 6.
+    for (number, step) in [10, 30, 20, 20, 5, 40].into_iter().enumerate() {
+        let name = format!("o{number}");
+        store.create_organization(&name, "", Subscription::default(), &by(), later(step)).await.unwrap();
+    }
+    let pages = |since, organization: Option<&str>, limit| {
+        let (store, organization) = (store.clone(), organization.map(str::to_owned));
+        async move {
+            let mut filter = AuditFilter { organization, since: Some(later(since)), after: 0, limit };
+            let mut found = Vec::new();
+            loop {
+                let page = store.audit(&filter).await.unwrap();
+                let Some(last) = page.last() else { return found };
+                filter.after = last.seq;
+                found.extend(page.iter().map(|record| record.seq));
+            }
+        }
+    };
+    for limit in [1, 2, 100] {
+        assert_eq!(pages(20, None, limit).await, [3, 4, 2, 6], "{limit}");
+        assert_eq!(pages(0, None, limit).await, [5, 1, 3, 4, 2, 6], "{limit}");
+        assert_eq!(pages(20, Some("o2"), limit).await, [3], "{limit}");
+        assert!(pages(21, Some("o2"), limit).await.is_empty(), "{limit}");
+    }
+    let beyond = AuditFilter { since: Some(later(0)), after: 99, ..AuditFilter::default() };
+    assert_eq!(store.audit(&beyond).await.unwrap(), []);
+}
+
 pub(super) async fn last_use_is_kept_with_its_token(config: &Config) {
     let store = open(config).await;
     create(&store, "acme").await;
