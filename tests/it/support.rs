@@ -3,6 +3,7 @@
 pub mod client;
 pub mod faulty;
 pub mod gate;
+pub mod hammer;
 pub mod http2;
 pub mod process;
 pub mod tls;

@@ -315,11 +315,26 @@ pub(super) async fn end_of_user(
     user: &str,
     end: &End,
 ) -> Result<Vec<TokenRecord>, sqlx::Error> {
-    let mut ended = Vec::new();
-    for (record, digest) in of_user(change, organization, user).await? {
-        ended.push(set_end(change, record, &digest, end).await?);
-    }
-    Ok(ended)
+    let rows = sqlx::query(concat!("SELECT ", token_columns!(), of_user!(), " ORDER BY t.created_at, t.id"));
+    let rows = rows.bind(&organization.as_bytes()[..]).bind(user).bind(change.now.as_millis());
+    let rows = rows.fetch_all(change.connection()).await?;
+    tell_of_user(change, organization, user).await?;
+    // All at once: whoever lets machines act as them may have thousands.
+    sqlx::query(concat!(
+        "UPDATE tokens SET ended_at = ?4, end_cause = ?5, end_reason = ?6 WHERE id IN (SELECT t.id",
+        of_user!(),
+        ")"
+    ))
+    .bind(&organization.as_bytes()[..])
+    .bind(user)
+    .bind(change.now.as_millis())
+    .bind(end.at.as_millis())
+    .bind(end.cause.as_str())
+    .bind(&end.reason)
+    .execute(change.connection())
+    .await?;
+    let ended = |row| Ok(TokenRecord { end: Some(end.clone()), ..row::token(row)? });
+    rows.iter().map(ended).collect()
 }
 
 /// Makes verifiers forget the living tokens of a user.
@@ -328,32 +343,32 @@ pub(super) async fn tell_of_user(
     organization: Uuid,
     user: &str,
 ) -> Result<(), sqlx::Error> {
-    for (_, digest) in of_user(change, organization, user).await? {
-        change.tell(Subject::Token(digest)).await?;
+    let rows = sqlx::query(concat!("SELECT t.digest", of_user!(), " ORDER BY t.created_at, t.id LIMIT ?4"))
+        .bind(&organization.as_bytes()[..])
+        .bind(user)
+        .bind(change.now.as_millis())
+        .bind(TOLD_ONE_BY_ONE + 1);
+    let rows = rows.fetch_all(change.connection()).await?;
+    if rows.len() > TOLD_ONE_BY_ONE as usize {
+        return change.tell(Subject::Organization(organization)).await;
+    }
+    for row in &rows {
+        change.tell(Subject::Token(row::digest(row)?)).await?;
     }
     Ok(())
 }
 
-/// The living tokens that belong to a user or act as one.
-async fn of_user(
-    change: &mut Change,
-    organization: Uuid,
-    user: &str,
-) -> Result<Vec<(TokenRecord, TokenDigest)>, sqlx::Error> {
-    let rows = sqlx::query(concat!(
-        "SELECT t.digest, ",
-        token_columns!(),
-        " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-        " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND ",
-        token_lives!("?3"),
-        " ORDER BY t.created_at, t.id"
-    ))
-    .bind(&organization.as_bytes()[..])
-    .bind(user)
-    .bind(change.now.as_millis());
-    let rows = rows.fetch_all(change.connection()).await?;
-    rows.iter().map(row::token_and_digest).collect()
+/// The living tokens that belong to a user or act as one, of organization `?1` and user `?2` at `?3`.
+macro_rules! of_user {
+    () => {
+        concat!(
+            " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
+            " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND ",
+            token_lives!("?3")
+        )
+    };
 }
+use of_user;
 
 /// What a new token takes the place of.
 #[derive(Default)]
@@ -503,3 +518,6 @@ async fn latest_named(
 fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
     Ok(Listed { record: row::token(row)?, last_use: row::last_use(row)? })
 }
+
+/// How many tokens of a user are told of by themselves; of more the whole organization is told.
+const TOLD_ONE_BY_ONE: u32 = 100;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::client::Connection;
+use crate::support::hammer::{LOSSES, Scene};
 use crate::support::process::Place;
 
 /// What the contract promises of a change that another process on the machine made.
@@ -68,6 +69,25 @@ async fn change_by_a_command_holds_within_half_a_second() {
     let [import, revocation] = worst;
     println!("worst of 20: an import heard of after {import:?}, a revocation after {revocation:?}");
     assert!(import < BOUND && revocation < BOUND, "import {import:?}, revocation {revocation:?}");
+}
+
+/// All that a right can be lost by, while 64 connections ask without a pause.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loss_by_a_command_holds_within_half_a_second_under_load() {
+    let scene = Scene::new().await;
+    let mut changes = [Instant::now(); LOSSES.len()];
+    for (change, loss) in changes.iter_mut().zip(&LOSSES) {
+        let place = Arc::clone(&scene.place);
+        tokio::task::spawn_blocking(move || place.must(loss.command)).await.unwrap();
+        *change = Instant::now();
+    }
+    let lags = scene.lags(changes).await;
+    for (loss, lag) in LOSSES.iter().zip(lags) {
+        println!("{}: last served {lag:?} after the command", loss.organization);
+    }
+    let worst = lags.into_iter().max().unwrap();
+    println!("worst: {worst:?}");
+    assert!(worst < BOUND, "{lags:?}");
 }
 
 #[tokio::test]

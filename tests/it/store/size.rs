@@ -13,9 +13,10 @@ use channelgate::auth::Carrier;
 use channelgate::clock::{Clock, Timestamp};
 use channelgate::metrics::Metrics;
 use channelgate::store::{
-    AuditFilter, Config, ErrorKind, FeedPosition, LastUse, NewToken, Store, SyncedTokens, Use, Used, Which,
+    AuditFilter, Changes, Config, ErrorKind, FeedPosition, LastUse, NewToken, Store, SyncedTokens, Use, Used,
+    Which,
 };
-use channelgate::token::TokenId;
+use channelgate::token::{EndCause, TokenId, TokenState};
 use channelgate::verify::{self, Verifier};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
@@ -333,6 +334,30 @@ async fn sync_of_many_tokens_is_one_bounded_change_after_another() {
     other.cancel_organization("acme", &by(), NOW).await.unwrap();
     let late = store.sync_tokens("acme", &Which::Behind("u".into()), &by(), NOW).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Conflict, "{late}");
+}
+
+#[tokio::test]
+async fn seat_with_thousands_of_tokens_is_removed_at_once() {
+    const TOKENS: u32 = 5_000;
+    let place = filled(TOKENS).await;
+    alter(&place.path(), "UPDATE tokens SET ended_at = NULL, end_cause = NULL WHERE name LIKE 'as ann %'")
+        .await;
+    let store = place.open().await;
+    let position = store.position().await.unwrap();
+    store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap();
+    let removed = store.remove_seat("acme", "ann", &by(), NOW).await.unwrap();
+    assert_eq!(removed.ended.len(), TOKENS as usize);
+    let ended = store.token(removed.ended[99].id).await.unwrap();
+    assert_eq!(ended.as_ref(), removed.ended.get(99));
+    assert!(
+        matches!(ended.unwrap().state(NOW), TokenState::Ended(end) if end.cause == EndCause::SeatRemoved)
+    );
+    assert!(store.token_by_digest(&digest("one")).await.unwrap().standing.unwrap().token.end.is_none());
+    let changes = store.changes_since(position, 9).await.unwrap();
+    assert!(
+        matches!(changes, Changes::Read { changes, .. } if changes.len() == 2),
+        "one row for each change"
+    );
 }
 
 const ALONE: &str = "CHANNELGATE_TEST_ALONE";
