@@ -33,7 +33,7 @@ pub use self::story::story;
 
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
-use crate::admin::Admin;
+use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -54,6 +54,7 @@ pub struct App {
     verifier: Verifier,
     ledger: Ledger,
     gateway: Arc<Gateway>,
+    admin: Arc<Admin>,
     upstream_meters: upstream::Meters,
     tls: Option<Arc<Tls>>,
     started_with: Config,
@@ -75,6 +76,7 @@ impl App {
         let upstream_meters = upstream::Meters::register(metrics.registry())?;
         let Parts { tls, routing } = parts::compose(config, &upstream_meters)?;
         let tls = tls.map(Arc::new);
+        let surroundings = parts::surroundings(&routing);
 
         DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).with_context(|| {
             format!(
@@ -96,7 +98,16 @@ impl App {
         let ledger = Ledger::new(store.clone(), ledger::Config::default(), ledger_meters);
         let gateway = Gateway::new(routing, verifier.clone(), ledger.clone(), clock.clone(), metrics.clone());
         let gateway = Arc::new(gateway);
-        let admin_plane = Admin::new(verifier.clone(), metrics.clone());
+        let admin_meters = admin::Meters::register(metrics.registry())?;
+        let admin_parts = admin::Parts::new(
+            store.clone(),
+            verifier.clone(),
+            ledger.clone(),
+            clock.clone(),
+            admin_meters,
+            surroundings,
+        );
+        let admin_plane = Arc::new(Admin::new(admin_parts, metrics.clone()));
         let shutdown = Shutdown::new();
         let begun = || {
             let shutdown = shutdown.clone();
@@ -122,7 +133,7 @@ impl App {
                 admin,
                 None,
                 limits,
-                Arc::new(AdminPlane(admin_plane)),
+                Arc::new(AdminPlane(Arc::clone(&admin_plane))),
                 meters("admin")?,
                 shutdown.clone(),
             )),
@@ -136,6 +147,7 @@ impl App {
             verifier,
             ledger,
             gateway,
+            admin: admin_plane,
             upstream_meters,
             tls,
             started_with: config.clone(),
@@ -193,6 +205,7 @@ impl App {
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
+        self.admin.reconfigure(parts::surroundings(&routing));
         self.gateway.reconfigure(routing);
         Ok(parts::needing_restart(&self.started_with, config))
     }

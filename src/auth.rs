@@ -19,7 +19,7 @@ mod credential;
 mod extract;
 
 pub use credential::{Carrier, Credential, CredentialError, Scratch};
-pub use extract::extract;
+pub use extract::{extract, extract_from_headers};
 
 #[cfg(test)]
 mod tests;

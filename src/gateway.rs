@@ -17,9 +17,7 @@
 
 pub mod admission;
 mod body;
-mod client_address;
 mod host;
-mod problem;
 mod receipt;
 mod refusal;
 mod respond;
@@ -28,7 +26,6 @@ mod served;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
@@ -38,7 +35,7 @@ use ipnet::IpNet;
 pub use self::body::Body;
 pub use self::host::HostError;
 pub use self::refusal::Refusal;
-pub use self::respond::{Verdict, verdict};
+pub use self::respond::verdict;
 pub use self::routes::Routes;
 
 use self::admission::Admission;
@@ -46,6 +43,7 @@ use self::receipt::{Asking, Receipt};
 use self::served::Served;
 use crate::clock::Clock;
 use crate::conda::{RequestTarget, UpstreamPath, redact};
+use crate::face::{self, RequestIds, shown_method};
 use crate::index::Inspector;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
@@ -91,7 +89,7 @@ pub struct Gateway {
 impl Gateway {
     /// A data plane over these parts.
     pub fn new(routing: Routing, verifier: Verifier, ledger: Ledger, clock: Clock, metrics: Metrics) -> Self {
-        let request_ids = RequestIds::starting_at(clock.now().as_millis());
+        let request_ids = RequestIds::starting_at("", clock.now().as_millis());
         Self { routing: ArcSwap::from_pointee(routing), verifier, ledger, clock, metrics, request_ids }
     }
 
@@ -112,7 +110,7 @@ impl Gateway {
             Asking {
                 at: self.clock.now(),
                 request_id: self.request_ids.next(),
-                client: client_address::client_address(peer, headers, &routing.config.trusted_proxies),
+                client: face::client_address(peer, headers, &routing.config.trusted_proxies),
                 method: shown_method(method),
                 path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
             },
@@ -143,7 +141,7 @@ impl Gateway {
         let asking = Asking {
             at: self.clock.now(),
             request_id: self.request_ids.next(),
-            client: client_address::client_address(peer, &request.headers, trusted),
+            client: face::client_address(peer, &request.headers, trusted),
             method: shown_method(method),
             path: redact::raw_path(request.uri.path()),
         };
@@ -204,35 +202,5 @@ impl Gateway {
             return Ok(routing.inspector.fetch(channel, upstreams, &ask, &self.metrics).await?);
         }
         Ok(upstreams.fetch(&ask).await?)
-    }
-}
-
-/// The method for the log: a client can invent others, and its words do not go there.
-fn shown_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        _ => "other",
-    }
-}
-
-/// Ids for requests: unique in a gate's log, cheap, never a client's.
-struct RequestIds {
-    start: i64,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn starting_at(start: i64) -> Self {
-        Self { start, next: AtomicU64::new(1) }
-    }
-
-    fn next(&self) -> String {
-        format!("{:x}-{:06x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }

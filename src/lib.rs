@@ -27,6 +27,7 @@
 //! L8  app  cli                       composition root; the only place that knows every component
 //! L7  config                         raw file -> meaning
 //! L6  gateway  admin                 faces: data plane, admin plane
+//!     face                           what they share: who asks, problem bodies, the objects that are shown
 //! L5  verify  ledger  index          memories in front of the ports: tokens, their last use, inspected indexes
 //! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
 //! L3  auth  policy          ┐
@@ -46,6 +47,7 @@
 //! | an upstream kind | `upstream/<kind>.rs`, a variant in `upstream.rs`, `config/raw.rs`, the reference configuration |
 //! | a metric | `metrics.rs` or the component's `meters.rs`, one increment, README |
 //! | a store backend | `store/<name>.rs`, a variant, `config/raw.rs`, a line in the contract suite |
+//! | a route of the admin API | `admin/<resource>.rs`, its name in that file's `router`, `tests/it/admin/<resource>.rs` |
 //! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |
 
@@ -57,6 +59,7 @@ pub mod cli;
 pub mod clock;
 pub mod conda;
 pub mod config;
+pub mod face;
 pub mod gateway;
 pub mod index;
 pub mod ledger;

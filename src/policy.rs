@@ -12,12 +12,16 @@
 //! 4. The scope is looked at before the channel, so that a channel that does not exist answers as one that is forbidden.
 //! 5. The channel's organizations, the token's own channels, and the organization's groups each only narrow.
 
+mod api;
 mod channel;
 mod decision;
+mod minting;
 mod standing;
 
+pub use api::{ApiDenial, ApiPermit, Deed, decide_api};
 pub use channel::{Access, Channel, Channels};
 pub use decision::{Asked, Basis, Caller, DenyReason, Forbidden, Permit, Question, decide};
+pub use minting::{Holder, Mint, Overreach, check_mint};
 pub use standing::{Granted, Right, Rights, Standing};
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod audit;
 mod embedded;
 mod error;
 mod record;
+mod terms;
 
 use std::time::Duration;
 
@@ -30,8 +31,9 @@ pub use embedded::Embedded;
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use record::{
     Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken,
-    Purpose, Reading, Refused, RemovedSeat, Subject, Synced, SyncedTokens, Use, Used, Which,
+    Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used, Which,
 };
+pub use terms::{Expected, RequestKey, Terms, Version};
 
 use crate::account::{Grant, Group, Organization, Role, Seat, Subscription};
 use crate::clock::Timestamp;
@@ -87,6 +89,18 @@ impl Store {
         Embedded::open(config).await.map(Self::Embedded)
     }
 
+    /// The same store, by which changes are made on these terms only. Reading is as before.
+    ///
+    /// A change through it fails with [`ErrorKind::Outdated`] if what it would overwrite is not what is expected. One with a key that was
+    /// carried out before fails with [`StoreError::Repeated`], or, if it was another request then, with [`StoreError::KeyReused`]. In all
+    /// three cases nothing is changed.
+    #[must_use]
+    pub fn on(&self, terms: Terms) -> Self {
+        match self {
+            Self::Embedded(embedded) => Self::Embedded(embedded.on(terms)),
+        }
+    }
+
     /// Ends all connections after the calls in progress.
     pub async fn close(&self) {
         match self {
@@ -114,14 +128,18 @@ impl Store {
         }
     }
 
-    /// All organizations, by name.
+    /// At most `limit` organizations by name, beginning behind the name `after`.
     ///
     /// # Errors
     ///
     /// The store's failures.
-    pub async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+    pub async fn organizations(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Organization>, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.organizations().await,
+            Self::Embedded(embedded) => embedded.organizations(after, limit).await,
         }
     }
 
@@ -205,14 +223,19 @@ impl Store {
         }
     }
 
-    /// The seats of an organization, by user.
+    /// At most `limit` seats of an organization by user, beginning behind the user `after`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] without the organization.
-    pub async fn seats(&self, organization: &str) -> Result<Vec<Seat>, StoreError> {
+    pub async fn seats(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Seat>, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.seats(organization).await,
+            Self::Embedded(embedded) => embedded.seats(organization, after, limit).await,
         }
     }
 
@@ -419,14 +442,19 @@ impl Store {
         }
     }
 
-    /// The groups of an organization, by name.
+    /// At most `limit` groups of an organization by name, beginning behind the name `after`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] without the organization.
-    pub async fn groups(&self, organization: &str) -> Result<Vec<Group>, StoreError> {
+    pub async fn groups(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Group>, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.groups(organization).await,
+            Self::Embedded(embedded) => embedded.groups(organization, after, limit).await,
         }
     }
 
@@ -514,19 +542,38 @@ impl Store {
         }
     }
 
-    /// The channels that an organization restricted to groups, by name.
+    /// At most `limit` channels that an organization restricted to groups, by name, beginning behind the name `after`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] without the organization.
-    pub async fn restrictions(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn restrictions(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Restriction>, StoreError> {
         match self {
-            Self::Embedded(embedded) => embedded.restrictions(organization).await,
+            Self::Embedded(embedded) => embedded.restrictions(organization, after, limit).await,
         }
     }
 
-    /// Lifts the restriction of a channel to groups, and takes the organization's grants of it away with it. Returns the groups that had one, by
-    /// name.
+    /// The restriction of a channel to groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn restriction(
+        &self,
+        organization: &str,
+        channel: &str,
+    ) -> Result<Option<Restriction>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.restriction(organization, channel).await,
+        }
+    }
+
+    /// Lifts the restriction of a channel to groups, and takes the organization's grants of it away with it. Returns it as it was.
     ///
     /// # Errors
     ///
@@ -537,7 +584,7 @@ impl Store {
         channel: &str,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Restriction, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.unrestrict(organization, channel, by, now).await,
         }

@@ -13,7 +13,8 @@ mod secret;
 
 pub use mint::{Minted, RandomError, is_importable};
 pub use record::{
-    End, EndCause, TokenId, TokenKind, TokenNameError, TokenRecord, TokenState, UnknownWord, check_token_name,
+    DeadAtBirth, End, EndCause, TokenId, TokenKind, TokenNameError, TokenRecord, TokenState, UnknownWord,
+    check_token_name, scoped_expiry,
 };
 pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::{Secret, TokenDigest};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::story;
+use crate::admin::Surroundings;
 use crate::config::{self, Config, Limits, Listen};
 use crate::gateway::{Routes, Routing};
 use crate::index::{self, Inspector};
@@ -79,6 +80,14 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
         inspector: Inspector::new(inspection),
     };
     Ok(Parts { tls, routing })
+}
+
+/// What the admin plane has to know of the routing.
+pub(super) fn surroundings(routing: &Routing) -> Surroundings {
+    Surroundings {
+        channels: routing.routes.channels().clone(),
+        trusted_proxies: routing.config.trusted_proxies.clone(),
+    }
 }
 
 /// The keys in which `new` differs from what a gate was started with, of those that are read at the start only.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use axum::body::Body;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 
 use crate::admin::Admin;
 use crate::gateway::{self, Gateway};
@@ -32,20 +31,20 @@ impl Respond for DataPlane {
 }
 
 /// The admin plane behind its listener.
-pub(super) struct AdminPlane(pub(super) Admin);
+pub(super) struct AdminPlane(pub(super) Arc<Admin>);
 
 impl Respond for AdminPlane {
-    type Body = Full<Bytes>;
+    type Body = Body;
 
-    async fn respond(&self, request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
-        self.0.answer(&request)
+    async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<Body> {
+        self.0.answer(request, peer.address).await
     }
 
-    fn overloaded(&self, _request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
+    fn overloaded(&self, _request: Request<RequestBody>, _peer: Peer) -> Response<Body> {
         self.0.overloaded()
     }
 
-    fn malformed(&self, status: StatusCode, _peer: Peer) -> Response<Full<Bytes>> {
+    fn malformed(&self, status: StatusCode, _peer: Peer) -> Response<Body> {
         self.0.malformed(status)
     }
 }

@@ -92,10 +92,9 @@ async fn warn(app: &App, config: &Config) {
 
 /// An organization that a channel names may be created later; but a typing mistake shuts everybody out, so it is told.
 async fn warn_of_unknown_organizations(app: &App, config: &Config) {
-    let Ok(known) = app.store().organizations().await else { return };
     for channel in &config.channels {
         for name in channel.organizations() {
-            if !known.iter().any(|organization| organization.name == *name) {
+            if matches!(app.store().organization(name).await, Ok(None)) {
                 tracing::warn!(
                     channel = channel.rules.name.as_str(),
                     organization = %name,

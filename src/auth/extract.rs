@@ -29,12 +29,32 @@ pub fn extract<'r>(
     headers: &'r HeaderMap,
     scratch: &'r mut Scratch,
 ) -> Result<Credential<'r>, CredentialError> {
+    first_of(target.token(), headers, scratch)
+}
+
+/// The same for a request whose path has no place for a token.
+///
+/// # Errors
+///
+/// A credential header that occurs twice, whichever carrier would have decided.
+pub fn extract_from_headers<'r>(
+    headers: &'r HeaderMap,
+    scratch: &'r mut Scratch,
+) -> Result<Credential<'r>, CredentialError> {
+    first_of(&PathToken::Absent, headers, scratch)
+}
+
+fn first_of<'r>(
+    path: &'r PathToken<'_>,
+    headers: &'r HeaderMap,
+    scratch: &'r mut Scratch,
+) -> Result<Credential<'r>, CredentialError> {
     let authorization = only(headers, &AUTHORIZATION, "Authorization")?;
     let api_key = only(headers, &X_API_KEY, "X-API-Key")?;
     let x_auth = only(headers, &X_AUTH, "X-Auth")?;
     let mut masked = false;
 
-    match target.token() {
+    match path {
         PathToken::Present(value) => {
             return Ok(Credential::Presented {
                 secret: Secret::new(value.as_bytes()),

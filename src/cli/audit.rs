@@ -1,10 +1,6 @@
 //! `channelgate audit …`.
 
-use std::net::IpAddr;
 use std::process::ExitCode;
-
-use serde::Serialize;
-use serde_json::Value;
 
 use super::UsageError;
 use super::args::{AuditArguments, AuditCommand, Output};
@@ -12,7 +8,8 @@ use super::output;
 use super::session::Session;
 use super::view::{details, table};
 use crate::clock::Timestamp;
-use crate::store::{AuditFilter, AuditHash, AuditRecord, AuditVerdict};
+use crate::face::view::{RecordView, VerdictView};
+use crate::store::{AuditFilter, AuditHash, AuditRecord};
 
 /// Runs one of the commands. Exit status 1 if the audit is not as it was written.
 ///
@@ -63,50 +60,6 @@ async fn verify(session: &Session<'_>, noted: Option<AuditHash>, output: Output)
     Ok(if view.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What became of the audit, as printed.
-#[derive(Debug, Serialize)]
-struct VerdictView {
-    intact: bool,
-    /// How many records the chain has, as far as it is whole.
-    records: i64,
-    /// The hash of its last record; `null` where it is not whole.
-    head: Option<AuditHash>,
-    /// The number of the first record that is not as it was written, or no longer there.
-    first_bad: Option<i64>,
-    problem: Option<String>,
-}
-
-impl From<AuditVerdict> for VerdictView {
-    fn from(verdict: AuditVerdict) -> Self {
-        match verdict {
-            AuditVerdict::Intact { head } => Self {
-                intact: true,
-                records: head.seq,
-                head: Some(head.hash),
-                first_bad: None,
-                problem: None,
-            },
-            AuditVerdict::Tampered { seq, how } => Self {
-                intact: false,
-                records: seq.saturating_sub(1),
-                head: None,
-                first_bad: Some(seq),
-                problem: Some(format!("record {seq} was tampered with: {how}")),
-            },
-            AuditVerdict::Cut { head } => Self {
-                intact: false,
-                records: head.seq,
-                head: Some(head.hash),
-                first_bad: Some(head.seq.saturating_add(1)),
-                problem: Some(format!(
-                    "no record has the hash that was noted: the chain was cut off, from record {} on at the latest, or written anew",
-                    head.seq.saturating_add(1)
-                )),
-            },
-        }
-    }
-}
-
 impl VerdictView {
     fn to_text(&self) -> String {
         let mut lines = vec![("audit", if self.intact { "intact" } else { "not intact" }.to_owned())];
@@ -114,41 +67,6 @@ impl VerdictView {
         lines.push(("records", self.records.to_string()));
         lines.extend(self.head.map(|head| ("head", head.to_string())));
         details(&lines)
-    }
-}
-
-/// A record of the audit, as printed.
-#[derive(Debug, Serialize)]
-struct RecordView<'a> {
-    seq: i64,
-    at: Timestamp,
-    actor: &'a str,
-    /// From where, if it came over the network.
-    address: Option<IpAddr>,
-    action: &'a str,
-    org: Option<&'a str>,
-    target: Option<&'a str>,
-    user: Option<&'a str>,
-    before: Option<&'a Value>,
-    after: Option<&'a Value>,
-    hash: AuditHash,
-}
-
-impl<'a> From<&'a AuditRecord> for RecordView<'a> {
-    fn from(record: &'a AuditRecord) -> Self {
-        Self {
-            seq: record.seq,
-            at: record.at,
-            actor: &record.actor.name,
-            address: record.actor.from,
-            action: &record.action,
-            org: record.organization.as_deref(),
-            target: record.target.as_deref(),
-            user: record.user.as_deref(),
-            before: record.before.as_ref(),
-            after: record.after.as_ref(),
-            hash: record.hash,
-        }
     }
 }
 

@@ -1,16 +1,15 @@
 //! `channelgate group …`.
 
-use serde::Serialize;
-
 use super::UsageError;
 use super::args::{GroupCommand, Output};
 use super::channel::warn_if_closed;
 use super::output::{self, tell};
-use super::session::Session;
+use super::session::{PAGE, Session, every_page};
 use super::view::{details, table};
 use crate::account::{Grant, Group, Permission};
-use crate::clock::Timestamp;
 use crate::conda::ChannelName;
+use crate::face::view::{GroupView, RestrictionView};
+use crate::store::Restriction;
 
 /// Runs one of the commands.
 ///
@@ -49,9 +48,8 @@ pub(super) async fn run(command: GroupCommand, session: &Session<'_>) -> anyhow:
             print(output, &org, &store.ungrant(&org, &name, channel.as_str(), by, now).await?)
         }
         GroupCommand::Unrestrict { org, channel, output } => {
-            let granted = store.unrestrict(&org, channel.as_str(), by, now).await?;
-            let lifted = Unrestricted { org: &org, channel: channel.as_str(), groups: &granted };
-            output::print(output, &lifted, Unrestricted::to_text)
+            let lifted = store.unrestrict(&org, channel.as_str(), by, now).await?;
+            output::print(output, &RestrictionView::new(&org, &lifted), RestrictionView::to_text)
         }
     }
 }
@@ -71,7 +69,7 @@ async fn grant(
         .into());
     }
     warn_if_closed(session.config, org, channel, "the group");
-    if !session.store.restrictions(org).await?.iter().any(|restricted| restricted == channel.as_str()) {
+    if session.store.restriction(org, channel.as_str()).await?.is_none() {
         session.mention(&format!(
             "From now on only granted groups of organization \"{org}\" read channel \"{channel}\": its other tokens, the site token among \
              them, do not, until `channelgate group unrestrict {org} {channel}`"
@@ -82,14 +80,17 @@ async fn grant(
 }
 
 async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {
-    let groups = session.store.groups(org).await?;
-    let restricted = session.store.restrictions(org).await?;
+    let store = &session.store;
+    let groups = every_page(async |after| store.groups(org, after, PAGE).await, |group| &group.name).await?;
+    let restrictions = every_page(
+        async |after| store.restrictions(org, after, PAGE).await,
+        |restriction| &restriction.channel,
+    )
+    .await?;
     let views: Vec<_> = groups.iter().map(|group| GroupView::new(org, group)).collect();
     output::print(output, &views, |views| group_table(views))?;
-    let is_granted = |channel: &&String| {
-        groups.iter().any(|group| group.grants.iter().any(|grant| grant.channel == **channel))
-    };
-    for channel in restricted.iter().filter(|channel| !is_granted(channel)) {
+    for Restriction { channel, .. } in restrictions.iter().filter(|restriction| restriction.groups.is_empty())
+    {
         tell(format_args!(
             "channelgate: channel \"{channel}\" is restricted to groups, and granted to none: nobody of organization \"{org}\" reads it; \
              `channelgate group unrestrict {org} {channel}` opens it again"
@@ -102,38 +103,7 @@ fn print(output: Output, org: &str, group: &Group) -> anyhow::Result<()> {
     output::print(output, &GroupView::new(org, group), GroupView::to_text)
 }
 
-/// A group, as printed.
-#[derive(Debug, Serialize)]
-struct GroupView<'a> {
-    id: uuid::Uuid,
-    org: &'a str,
-    name: &'a str,
-    members: &'a [String],
-    grants: Vec<GrantView<'a>>,
-    created_at: Timestamp,
-}
-
-/// A grant, as printed.
-#[derive(Debug, Serialize)]
-struct GrantView<'a> {
-    channel: &'a str,
-    permission: &'static str,
-}
-
-impl<'a> GroupView<'a> {
-    fn new(org: &'a str, group: &'a Group) -> Self {
-        let grant =
-            |grant: &'a Grant| GrantView { channel: &grant.channel, permission: grant.permission.as_str() };
-        Self {
-            id: group.id,
-            org,
-            name: &group.name,
-            members: &group.members,
-            grants: group.grants.iter().map(grant).collect(),
-            created_at: group.created_at,
-        }
-    }
-
+impl GroupView<'_> {
     fn to_text(&self) -> String {
         details(&[
             ("name", self.name.to_owned()),
@@ -160,16 +130,7 @@ fn group_table(groups: &[GroupView<'_>]) -> String {
     table(&["NAME", "USERS", "GRANTS"], rows)
 }
 
-/// A channel that is open to its organization again.
-#[derive(Debug, Serialize)]
-struct Unrestricted<'a> {
-    org: &'a str,
-    channel: &'a str,
-    /// The groups that it was granted to.
-    groups: &'a [String],
-}
-
-impl Unrestricted<'_> {
+impl RestrictionView<'_> {
     fn to_text(&self) -> String {
         details(&[
             ("organization", self.org.to_owned()),

@@ -1,13 +1,11 @@
 //! `channelgate org …`.
 
-use serde::Serialize;
-
 use super::args::OrgCommand;
 use super::output::{self, tell};
-use super::session::Session;
+use super::session::{PAGE, Session, every_page};
 use super::view::{details, table};
-use crate::account::{Organization, Subscription, SubscriptionState};
-use crate::clock::Timestamp;
+use crate::account::{Subscription, SubscriptionState};
+use crate::face::view::OrganizationView;
 use crate::store::Cancelled;
 
 /// Runs one of the commands.
@@ -24,7 +22,11 @@ pub(super) async fn run(command: OrgCommand, session: &Session<'_>) -> anyhow::R
             (store.create_organization(&name, title, subscription, by, now).await?, output)
         }
         OrgCommand::List { output } => {
-            let organizations = store.organizations().await?;
+            let organizations = every_page(
+                async |after| store.organizations(after, PAGE).await,
+                |organization| &organization.name,
+            )
+            .await?;
             let views: Vec<_> =
                 organizations.iter().map(|organization| OrganizationView::new(organization, now)).collect();
             return output::print(output, &views, |views| organization_table(views));
@@ -50,33 +52,7 @@ pub(super) async fn run(command: OrgCommand, session: &Session<'_>) -> anyhow::R
     output::print(output, &OrganizationView::new(&organization, now), OrganizationView::to_text)
 }
 
-/// An organization, as printed.
-#[derive(Debug, Serialize)]
-struct OrganizationView<'a> {
-    id: uuid::Uuid,
-    name: &'a str,
-    title: &'a str,
-    /// `active`, `ended` or `cancelled`.
-    subscription: &'static str,
-    subscription_ends: Option<Timestamp>,
-    cancelled_at: Option<Timestamp>,
-    created_at: Timestamp,
-}
-
-impl<'a> OrganizationView<'a> {
-    /// An organization as it stands at `now`.
-    fn new(organization: &'a Organization, now: Timestamp) -> Self {
-        Self {
-            id: organization.id,
-            name: &organization.name,
-            title: &organization.title,
-            subscription: organization.subscription.state(now).as_str(),
-            subscription_ends: organization.subscription.ends_at,
-            cancelled_at: organization.subscription.cancelled_at,
-            created_at: organization.created_at,
-        }
-    }
-
+impl OrganizationView<'_> {
     /// All there is to know of it, a line each.
     fn to_text(&self) -> String {
         details(&[

@@ -1,15 +1,11 @@
 //! `channelgate seat …`.
 
-use anyhow::Context as _;
-use serde::Serialize;
-
 use super::args::SeatCommand;
 use super::output::{self, tell};
-use super::session::Session;
+use super::session::{PAGE, Session, every_page};
 use super::view::{details, table};
-use crate::account::Seat;
-use crate::clock::Timestamp;
-use crate::store::RemovedSeat;
+use crate::face::view::{RemovedSeatView, SeatView};
+use anyhow::Context as _;
 
 /// Runs one of the commands.
 ///
@@ -24,7 +20,8 @@ pub(super) async fn run(command: SeatCommand, session: &Session<'_>) -> anyhow::
             output::print(output, &SeatView::new(&org, &seat), SeatView::to_text)
         }
         SeatCommand::List { org, output } => {
-            let seats = store.seats(&org).await?;
+            let seats =
+                every_page(async |after| store.seats(&org, after, PAGE).await, |seat| &seat.user).await?;
             let views: Vec<_> = seats.iter().map(|seat| SeatView::new(&org, seat)).collect();
             output::print(output, &views, |views| seat_table(views))
         }
@@ -45,25 +42,12 @@ pub(super) async fn run(command: SeatCommand, session: &Session<'_>) -> anyhow::
             if !removed.left.is_empty() {
                 tell(format_args!("User \"{user}\" left the groups {}.", removed.left.join(", ")));
             }
-            output::print(output, &RemovedView::new(&org, &removed), |view| view.seat.to_text())
+            output::print(output, &RemovedSeatView::new(&org, &removed), |view| view.seat.to_text())
         }
     }
 }
 
-/// A seat, as printed.
-#[derive(Debug, Serialize)]
-struct SeatView<'a> {
-    org: &'a str,
-    user: &'a str,
-    role: &'static str,
-    assigned_at: Timestamp,
-}
-
-impl<'a> SeatView<'a> {
-    fn new(org: &'a str, seat: &'a Seat) -> Self {
-        Self { org, user: &seat.user, role: seat.role.as_str(), assigned_at: seat.assigned_at }
-    }
-
+impl SeatView<'_> {
     fn to_text(&self) -> String {
         details(&[
             ("organization", self.org.to_owned()),
@@ -71,26 +55,6 @@ impl<'a> SeatView<'a> {
             ("role", self.role.to_owned()),
             ("assigned", self.assigned_at.to_string()),
         ])
-    }
-}
-
-/// A seat that was taken away, and what went with it.
-#[derive(Debug, Serialize)]
-struct RemovedView<'a> {
-    #[serde(flatten)]
-    seat: SeatView<'a>,
-    /// The ids of the living tokens that ended.
-    tokens_ended: Vec<uuid::Uuid>,
-    groups_left: &'a [String],
-}
-
-impl<'a> RemovedView<'a> {
-    fn new(org: &'a str, removed: &'a RemovedSeat) -> Self {
-        Self {
-            seat: SeatView::new(org, &removed.seat),
-            tokens_ended: removed.ended.iter().map(|token| token.id.0).collect(),
-            groups_left: &removed.left,
-        }
     }
 }
 

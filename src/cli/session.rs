@@ -10,7 +10,7 @@ use crate::account::{Organization, check_user};
 use crate::app;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::store::{Actor, Store};
+use crate::store::{Actor, Store, StoreError};
 
 /// One command's surroundings.
 pub(super) struct Session<'c> {
@@ -92,6 +92,29 @@ impl<'c> Session<'c> {
         ask(deed)
     }
 }
+
+/// All of what the store gives page by page, of [`PAGE`] things each, by a name that is in each of them.
+///
+/// # Errors
+///
+/// The store's.
+pub(super) async fn every_page<T>(
+    page: impl AsyncFn(Option<&str>) -> Result<Vec<T>, StoreError>,
+    name: impl Fn(&T) -> &str,
+) -> Result<Vec<T>, StoreError> {
+    let mut all: Vec<T> = Vec::new();
+    loop {
+        let next = page(all.last().map(&name)).await?;
+        let is_last = next.len() < PAGE as usize;
+        all.extend(next);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+/// How many things are read at once.
+pub(super) const PAGE: u32 = 1_000;
 
 fn at_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

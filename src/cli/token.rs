@@ -9,10 +9,11 @@ use super::UsageError;
 use super::args::{Expiry, Output, TokenCommand};
 use super::channel::warn_if_closed;
 use super::output::{self, tell};
-use super::session::{Session, read_line};
-use super::view::{SyncedView, TokenView, token_table};
+use super::session::{PAGE, Session, read_line};
+use super::view::token_table;
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
+use crate::face::view::{SyncedView, TokenView, UnknownTokenView};
 use crate::store::{ActsAs, Issued, Listed, NewToken, Purpose, Synced, Which};
 use crate::token::{
     End, EndCause, Minted, Scopes, Secret, TokenDigest, TokenId, TokenRecord, TokenState, is_importable,
@@ -94,7 +95,7 @@ async fn insert_scoped(
         purpose: Purpose::Scoped { name: wish.name, acts_as: wish.acts_as },
         scopes: wish.scopes,
         channels: channels.map(|names| names.iter().map(ChannelName::to_string).collect()),
-        expires_at: Some(wish.expiry.after(now).map_err(UsageError)?),
+        expires_at: Some(wish.expiry.after(now).map_err(|error| UsageError(error.to_string()))?),
         imported: wish.imported,
     };
     Ok(session.store.insert_token(&token, digest, &session.by, now, Duration::ZERO).await?.record)
@@ -150,9 +151,6 @@ async fn sync(session: &Session<'_>, org: &str, which: &Which, output: Output) -
     let views: Vec<_> = synced.iter().map(|synced| SyncedView::new(synced, session.now())).collect();
     if output.json { output::print(output, &views, |_| String::new()) } else { Ok(()) }
 }
-
-/// How many tokens are read at once.
-const PAGE: u32 = 1_000;
 
 async fn all(session: &Session<'_>, org: &str) -> anyhow::Result<Vec<Listed>> {
     session.organization(org).await?;
@@ -251,13 +249,8 @@ async fn verify(session: &Session<'_>, output: Output) -> anyhow::Result<()> {
     if let Some(record) = record {
         return show(session, output, &record).await;
     }
-    let detail = if secret.is_plausible() {
-        "This gate has not issued this token."
-    } else {
-        "This cannot be a token of this gate: its form or checksum is wrong. Was it copied whole?"
-    };
-    let unknown = serde_json::json!({ "state": "unknown", "detail": detail });
-    output::print(output, &unknown, |_| format!("unknown\n{detail}\n"))
+    let unknown = UnknownTokenView::new(secret.is_plausible());
+    output::print(output, &unknown, |unknown| format!("{}\n{}\n", unknown.state, unknown.detail))
 }
 
 async fn show(session: &Session<'_>, output: Output, record: &TokenRecord) -> anyhow::Result<()> {

@@ -1,122 +1,11 @@
-//! What commands print: the same objects as JSON and as text.
+//! What commands print, as text; as JSON it is what [`crate::face::view`] says.
 //!
-//! Text is for people: no cell of it can move the cursor, whatever a title or a reason holds. Nothing here holds a token's value but
-//! [`TokenView::with_value`].
-
-use std::net::IpAddr;
-
-use serde::Serialize;
+//! Text is for people: no cell of it can move the cursor, whatever a title or a reason holds.
 
 use crate::clock::Timestamp;
-use crate::store::{LastUse, Refused, Synced, Used};
-use crate::token::{Scope, TokenRecord, TokenState};
+use crate::face::view::{RefusedView, TokenView, UsedView};
 
-/// A token, as printed. Its value is there once, where it is issued.
-#[derive(Debug, Serialize)]
-pub(super) struct TokenView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<&'a str>,
-    id: uuid::Uuid,
-    kind: &'static str,
-    name: Option<&'a str>,
-    org: &'a str,
-    user: Option<&'a str>,
-    /// The group it acts as.
-    group: Option<&'a str>,
-    generation: u32,
-    scopes: Vec<&'static str>,
-    /// Empty where it is not confined.
-    channels: &'a [String],
-    created_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    state: &'static str,
-    /// In the future for a token that was issued again with a grace and still serves.
-    ended_at: Option<Timestamp>,
-    reason: Option<&'a str>,
-    /// Where it was asked for.
-    #[serde(flatten)]
-    shown: Option<ShownView<'a>>,
-}
-
-/// When a token was last shown to the gate, as printed.
-#[derive(Debug, Serialize)]
-struct ShownView<'a> {
-    last_use: Option<UsedView>,
-    last_refusal: Option<RefusedView<'a>>,
-}
-
-/// A request that a token opened, as printed.
-#[derive(Debug, Serialize)]
-struct UsedView {
-    at: Timestamp,
-    carrier: &'static str,
-    address: IpAddr,
-}
-
-/// Refused requests of a token, as printed.
-#[derive(Debug, Serialize)]
-struct RefusedView<'a> {
-    at: Timestamp,
-    code: &'a str,
-    /// How many there were.
-    count: u64,
-}
-
-/// A token that was synced, as printed.
-#[derive(Debug, Serialize)]
-pub(super) struct SyncedView<'a> {
-    #[serde(flatten)]
-    token: TokenView<'a>,
-    previous_expires_at: Option<Timestamp>,
-}
-
-impl<'a> SyncedView<'a> {
-    /// The token as it stands at `now`.
-    pub(super) fn new(synced: &'a Synced, now: Timestamp) -> Self {
-        Self { token: TokenView::new(&synced.record, now), previous_expires_at: synced.before }
-    }
-}
-
-impl<'a> TokenView<'a> {
-    /// A token as it stands at `now`.
-    pub(super) fn new(record: &'a TokenRecord, now: Timestamp) -> Self {
-        Self {
-            token: None,
-            id: record.id.0,
-            kind: record.kind.as_str(),
-            name: record.name.as_deref(),
-            org: &record.organization,
-            user: record.user.as_deref(),
-            group: record.group.as_deref(),
-            generation: record.generation,
-            scopes: record.scopes.iter().map(Scope::as_str).collect(),
-            channels: record.channels.as_deref().unwrap_or_default(),
-            created_at: record.created_at,
-            expires_at: record.expires_at,
-            state: state(record, now),
-            ended_at: record.end.as_ref().map(|end| end.at),
-            reason: record.end.as_ref().and_then(|end| end.reason.as_deref()),
-            shown: None,
-        }
-    }
-
-    /// The same with when it was last shown.
-    pub(super) fn with_use(self, last_use: &'a LastUse) -> Self {
-        let used =
-            |&Used { at, carrier, address }: &Used| UsedView { at, carrier: carrier.as_str(), address };
-        let refused = |Refused { at, code, count }: &'a Refused| RefusedView { at: *at, code, count: *count };
-        let shown = ShownView {
-            last_use: last_use.used.as_ref().map(used),
-            last_refusal: last_use.refused.as_ref().map(refused),
-        };
-        Self { shown: Some(shown), ..self }
-    }
-
-    /// The same with its value.
-    pub(super) fn with_value(self, value: &'a str) -> Self {
-        Self { token: Some(value), ..self }
-    }
-
+impl TokenView<'_> {
     /// The token in one line.
     pub(super) fn to_line(&self) -> String {
         let Self { kind, id, org, .. } = self;
@@ -171,6 +60,7 @@ impl<'a> TokenView<'a> {
         match (self.user, self.group) {
             (Some(user), _) => format!("user {user}"),
             (None, Some(group)) => format!("group {group}"),
+            (None, None) if self.operator => "operator of the gate".to_owned(),
             (None, None) => "nobody".to_owned(),
         }
     }
@@ -178,19 +68,13 @@ impl<'a> TokenView<'a> {
     fn last_use_in_words(&self) -> String {
         let words =
             |UsedView { at, carrier, address }: &UsedView| format!("{at} by {carrier} from {address}");
-        self.shown
-            .as_ref()
-            .and_then(|shown| shown.last_use.as_ref())
-            .map_or_else(|| "never".to_owned(), words)
+        self.last_use.as_ref().and_then(Option::as_ref).map_or_else(|| "never".to_owned(), words)
     }
 
     fn refusals_in_words(&self) -> String {
         let words =
             |RefusedView { at, code, count }: &RefusedView<'_>| format!("{count}, latest {at} ({code})");
-        self.shown
-            .as_ref()
-            .and_then(|shown| shown.last_refusal.as_ref())
-            .map_or_else(|| "none".to_owned(), words)
+        self.last_refusal.as_ref().and_then(Option::as_ref).map_or_else(|| "none".to_owned(), words)
     }
 
     fn state_in_words(&self) -> String {
@@ -211,15 +95,6 @@ impl<'a> TokenView<'a> {
 
 fn moment_or_never(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "never".to_owned(), |at| at.to_string())
-}
-
-/// The word for a token's state. A replaced token in its grace still serves: `active`, with `ended_at` in the future.
-fn state(record: &TokenRecord, now: Timestamp) -> &'static str {
-    match record.state(now) {
-        TokenState::Live => ACTIVE,
-        TokenState::Expired(_) => "expired",
-        TokenState::Ended(end) => end.cause.as_str(),
-    }
 }
 
 const ACTIVE: &str = "active";

@@ -70,6 +70,25 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no
+/// word of a sentence is that long and mixes letters and digits.
+pub fn sentence(text: &str) -> Cow<'_, str> {
+    let suspect = |run: &str| run.len() >= SEGMENT_BYTES_MIN && could_be_token(run);
+    if !text.split(|c| !is_token_char(c)).any(suspect) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (run, after) = split_where(rest, |c| !is_token_char(c));
+        shown.push_str(if suspect(run) { MASK } else { run });
+        let (between, after) = split_where(after, is_token_char);
+        shown.push_str(between);
+        rest = after;
+    }
+    Cow::Owned(shown)
+}
+
 fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at_checked(text.find(stop).unwrap_or(text.len())).unwrap_or((text, ""))
 }

@@ -279,3 +279,21 @@ proptest! {
         prop_assert_eq!(redact::text(&text), text.as_str());
     }
 }
+
+#[test]
+fn redaction_of_sentences_masks_quoted_tokens_and_keeps_words() {
+    for (sentence, shown) in [
+        (
+            "unknown field `cg-blDoAbBLioET9QJ4SS4Ol9agkqu`, expected `x`",
+            "unknown field `<TOKEN>`, expected `x`",
+        ),
+        ("\"a1b2c3d4e5f6g7h8i9j0\" is none", "\"<TOKEN>\" is none"),
+        (
+            "the scopes are api, api:modify-group; 2027-01-31T12:00:00Z",
+            "the scopes are api, api:modify-group; 2027-01-31T12:00:00Z",
+        ),
+        ("", ""),
+    ] {
+        assert_eq!(redact::sentence(sentence), shown);
+    }
+}

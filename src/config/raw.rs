@@ -120,7 +120,7 @@ pub struct Limits {
     /// For the next request on an idle connection. 75 s.
     #[serde(with = "value::duration")]
     pub keep_alive_timeout: Duration,
-    /// For the body of a request, which is read only to be discarded. 30 s.
+    /// For the body of a request, read by the admin API and discarded by the data plane. 30 s.
     #[serde(with = "value::duration")]
     pub request_body_timeout: Duration,
     /// Bytes a second that a client must take of what is ready for it. 1 KiB.

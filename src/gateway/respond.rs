@@ -5,22 +5,20 @@
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::body::{Body, Content};
-use super::problem::{self, Problem};
 use super::receipt::Receipt;
 use super::refusal::Refusal;
 use super::served::{Extent, Served};
 use crate::conda::redact;
+use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
 use crate::metrics::Source;
 use crate::policy::DenyReason;
 use crate::semantics::http_date;
-use crate::token::EndCause;
 use crate::upstream::FetchError;
-use crate::verify::LookupError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -103,24 +101,13 @@ pub(super) fn refuse(
     )
     .to_json();
     let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(CONTENT_TYPE, problem::MEDIA_TYPE);
+    headers.insert(CONTENT_TYPE, PROBLEM_MEDIA_TYPE);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
     // A refusal ends with its reason: nobody may serve it to the next request.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if verdict.status == StatusCode::UNAUTHORIZED {
-        for challenge in [
-            "Basic realm=\"channelgate\", charset=\"UTF-8\"",
-            "Bearer realm=\"channelgate\"",
-            "token realm=\"channelgate\"",
-        ] {
-            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-    }
+    verdict.extend(&mut headers);
     if verdict.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    if let Some(seconds) = verdict.retry_after_seconds {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     receipt.answered(verdict.status, verdict.code, "-", Source::Gate);
     let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
@@ -146,35 +133,10 @@ fn insert_text(headers: &mut HeaderMap, name: HeaderName, value: String) {
     }
 }
 
-/// What a refusal is told as.
-pub struct Verdict {
-    /// The status.
-    pub status: StatusCode,
-    /// The code of the problem body.
-    pub code: &'static str,
-    /// The same in words.
-    pub title: &'static str,
-    /// What happened, to which token, and what to do next.
-    pub detail: String,
-    /// When to try again.
-    pub retry_after_seconds: Option<u64>,
-}
-
 /// What `refusal` is told as. `asked` is the channel as the client named it, fit to be shown.
 pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
-    let plain =
-        |status, code, title, detail| Verdict { status, code, title, detail, retry_after_seconds: None };
-    let passing = |code, title, detail, seconds| Verdict {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        code,
-        title,
-        detail,
-        retry_after_seconds: Some(seconds),
-    };
-    let overloaded = |seconds| {
-        let detail = "The gate has more to do than it can take at once. Try again shortly.".to_owned();
-        passing("overloaded", "Gate overloaded", detail, seconds)
-    };
+    let plain = Verdict::plain;
+    let passing = Verdict::passing;
     match refusal {
         Refusal::Unparsable => plain(
             StatusCode::BAD_REQUEST,
@@ -206,22 +168,11 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
             "Path not acceptable",
             format!("The path of this request is not acceptable: {error}. Check the channel URL in your client's configuration."),
         ),
-        Refusal::Credential(error) => plain(
-            StatusCode::BAD_REQUEST,
-            "request_invalid",
-            "Contradictory request",
-            format!("The request contradicts itself: {error}. Send one credential once."),
-        ),
+        Refusal::Credential(error) => Verdict::of_contradiction(*error),
         Refusal::Denied(reason) => denial(reason, asked),
         Refusal::Missing => denial(&DenyReason::NotFound, asked),
-        Refusal::Lookup(LookupError::StoreUnavailable { retry_after }) => passing(
-            "store_unavailable",
-            "Token store unavailable",
-            "The token could not be checked because the gate's token store does not answer. Your token is not at fault; try again shortly.".to_owned(),
-            retry_after.as_secs().max(1),
-        ),
-        Refusal::Lookup(LookupError::Overloaded { retry_after }) => overloaded(retry_after.as_secs().max(1)),
-        Refusal::Overloaded => overloaded(1),
+        Refusal::Lookup(error) => Verdict::of_lookup(*error),
+        Refusal::Overloaded => Verdict::overloaded(1),
         Refusal::Spool => passing(
             "overloaded",
             "Gate overloaded",
@@ -251,9 +202,6 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
 }
 
 fn denial(reason: &DenyReason, asked: &str) -> Verdict {
-    let verdict =
-        |status, code, title, detail| Verdict { status, code, title, detail, retry_after_seconds: None };
-    let unauthorized = |code, title, detail| verdict(StatusCode::UNAUTHORIZED, code, title, detail);
     // A path of one segment names no channel by the grammar, whichever channels there are.
     let (subject, object, below) = if asked.is_empty() {
         ("This address".to_owned(), "this address".to_owned(), "<channel>")
@@ -261,56 +209,33 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
         (format!("Channel \"{asked}\""), format!("channel \"{asked}\""), asked)
     };
     match reason {
-        DenyReason::TokenMissing { masked: false } => unauthorized(
-            "token_missing",
-            "Token missing",
-            format!("{subject} is not served without a token. Put yours into the channel URL (/t/<TOKEN>/{below}) or send it in an Authorization header."),
-        ),
-        DenyReason::TokenMissing { masked: true } => unauthorized(
-            "token_missing",
-            "Token masked",
-            format!("Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one, so {object} is not served. Configure the token as a credential of this host instead of writing it into the channel URL, or update the client."),
-        ),
-        DenyReason::TokenUnknown => unauthorized(
-            "token_unknown",
-            "Token unknown",
-            "This gate does not know the token that was sent. Check that it was copied whole, or ask your administrator for a new one.".to_owned(),
-        ),
-        DenyReason::TokenExpired(token, at) => unauthorized(
-            "token_expired",
-            "Token expired",
-            format!("The {token} expired on {at}. Ask your administrator for a new one."),
-        ),
-        DenyReason::TokenEnded(token, cause) => {
-            let (code, title, story) = match cause {
-                EndCause::Revoked => ("token_revoked", "Token revoked", "was revoked"),
-                EndCause::Replaced => ("token_replaced", "Token replaced", "was replaced by a newer one"),
-                EndCause::SubscriptionEnded => {
-                    ("subscription_ended", "Subscription ended", "ended with the organization's subscription")
-                }
-                EndCause::SeatRemoved => ("seat_removed", "Seat removed", "ended with its user's seat"),
-            };
-            let when = token.token.end.as_ref().map(|end| format!(" on {}", end.at)).unwrap_or_default();
-            let next = match cause {
-                EndCause::Replaced => "Install the newer token",
-                EndCause::SubscriptionEnded => "Ask your administrator about the subscription",
-                EndCause::Revoked | EndCause::SeatRemoved => "Ask your administrator for a new one",
-            };
-            unauthorized(code, title, format!("The {token} {story}{when}. {next}."))
-        }
-        DenyReason::ScopeMissing(token) => verdict(
+        DenyReason::TokenMissing { masked: false } => Verdict::of_missing(format!(
+            "{subject} is not served without a token. Put yours into the channel URL (/t/<TOKEN>/{below}) or send it in an Authorization header."
+        )),
+        DenyReason::TokenMissing { masked: true } => Verdict::of_masked(format!(
+            "Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one, so {object} is not served. Configure the token as a credential of this host instead of writing it into the channel URL, or update the client."
+        )),
+        DenyReason::TokenUnknown => Verdict::of_unknown(),
+        DenyReason::TokenExpired(token, at) => Verdict::of_expired(token, *at),
+        DenyReason::TokenEnded(token, cause) => Verdict::of_ended(token, *cause),
+        DenyReason::ScopeMissing(token) => Verdict::plain(
             StatusCode::FORBIDDEN,
             "scope_missing",
             "Scope missing",
-            format!("The {token} has the scopes \"{}\", none of which reads conda channels (all, repos, conda, conda:download). Ask your administrator for a token with one of them.", token.token.scopes),
+            format!(
+                "The {token} has the scopes \"{}\", none of which reads conda channels (all, repos, conda, conda:download). Ask your administrator for a token with one of them.",
+                token.token.scopes
+            ),
         ),
-        DenyReason::ChannelForbidden(token, _) => verdict(
+        DenyReason::ChannelForbidden(token, _) => Verdict::plain(
             StatusCode::FORBIDDEN,
             "channel_forbidden",
             "Channel forbidden",
-            format!("The {token} may not read {object}. Check the channel's name, or ask your administrator for access."),
+            format!(
+                "The {token} may not read {object}. Check the channel's name, or ask your administrator for access."
+            ),
         ),
-        DenyReason::NotFound => verdict(
+        DenyReason::NotFound => Verdict::plain(
             StatusCode::NOT_FOUND,
             "not_found",
             "Not found",

@@ -185,7 +185,7 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
     }
 }
 
-fn serving(standing: &Arc<Standing>, now: Timestamp) -> Result<&Arc<Standing>, DenyReason> {
+pub(super) fn serving(standing: &Arc<Standing>, now: Timestamp) -> Result<&Arc<Standing>, DenyReason> {
     match standing.token.state(now) {
         TokenState::Live => Ok(standing),
         TokenState::Expired(at) => Err(DenyReason::TokenExpired(Arc::clone(standing), at)),

@@ -37,6 +37,7 @@ fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRec
         generation: 1,
         scopes: scopes.parse().unwrap(),
         channels: allowed.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+        operator: false,
         created_at: Timestamp::from_millis(0),
         expires_at: None,
         end: None,
@@ -165,5 +166,108 @@ proptest! {
         };
         let permitted = |record: TokenRecord| outcome(&known(record), path).starts_with("permit");
         prop_assert!(permitted(full) || !permitted(less));
+    }
+}
+
+/// Everything that the scopes and channels of a token open, as a set.
+fn rights(token: &TokenRecord) -> std::collections::BTreeSet<String> {
+    let mut rights = std::collections::BTreeSet::new();
+    let caller = known(token.clone());
+    for path in ["/ours/noarch/x", "/acme/noarch/x", "/ours/nested/noarch/x"] {
+        if outcome(&caller, path).starts_with("permit") {
+            rights.insert(path.to_owned());
+        }
+    }
+    for deed in Deed::EVERY {
+        if decide_api(&caller, deed, Some("acme"), NOW).is_ok() {
+            rights.insert(format!("{deed:?}"));
+        }
+    }
+    rights
+}
+
+fn any_minter() -> impl Strategy<Value = TokenRecord> {
+    let holder = prop::sample::select(vec![
+        (None, None),
+        (Some("ann"), None),
+        (Some("bob"), None),
+        (None, Some("dev")),
+    ]);
+    (any_token(), holder).prop_map(|(token, (user, group))| TokenRecord {
+        organization: "acme".into(),
+        expires_at: None,
+        user: user.map(str::to_owned),
+        group: group.map(str::to_owned),
+        ..token
+    })
+}
+
+fn as_wish(token: &TokenRecord) -> Mint<'_> {
+    let holder = match (&token.user, &token.group) {
+        (Some(user), _) => Holder::User(user),
+        (None, Some(group)) => Holder::Group(group),
+        (None, None) => Holder::Nobody,
+    };
+    Mint { scopes: token.scopes, channels: token.channels.as_deref(), holder }
+}
+
+proptest! {
+    /// A made token opens nothing that its maker does not, and makes nothing that its maker could not have made.
+    #[test]
+    fn minting_gives_away_no_more_than_there_is(
+        minter in any_minter(), made in any_minter(), grandchild in any_minter(),
+    ) {
+        if check_mint(&minter, &as_wish(&made)).is_ok() {
+            prop_assert!(rights(&made).is_subset(&rights(&minter)));
+            if check_mint(&made, &as_wish(&grandchild)).is_ok() {
+                prop_assert_eq!(check_mint(&minter, &as_wish(&grandchild)), Ok(()));
+            }
+            let whose = (made.user.is_some() && made.user != minter.user) || (made.group.is_some() && made.group != minter.group);
+            prop_assert!(!whose || rights(&minter).contains("ModifyGroups"));
+        }
+        // Whatever it is, it can make its like.
+        prop_assert_eq!(check_mint(&minter, &as_wish(&minter)), Ok(()));
+    }
+}
+
+#[test]
+fn api_decision_table() {
+    let plain = |scopes| known(token("acme", scopes, None));
+    let operator = known(TokenRecord { operator: true, ..token("acme", "api", None) });
+    let expired = known(TokenRecord { expires_at: Some(NOW), ..token("acme", "api", None) });
+    let nobody = Caller::Anonymous { masked: true };
+    let (read, write, groups, operate) = (Deed::Read, Deed::Write, Deed::ModifyGroups, Deed::Operate);
+    for (name, caller, deed, organization, expected) in [
+        ("nobody", &nobody, read, Some("acme"), "missing"),
+        ("unknown", &Caller::Unknown, read, None, "unknown"),
+        ("expired", &expired, read, Some("acme"), "expired"),
+        ("reads its own", &plain("api:read"), read, Some("acme"), "permit"),
+        ("reads what is nobody's", &plain("api:read"), read, None, "permit"),
+        ("reads another's", &plain("api:read"), read, Some("zoo"), "other"),
+        ("cannot read another's", &plain("repos"), read, Some("zoo"), "scope"),
+        ("writing is not reading", &plain("api:write"), read, Some("acme"), "scope"),
+        ("writing is not grouping", &plain("api:write"), groups, Some("acme"), "scope"),
+        ("grouping is not writing", &plain("api:modify-group"), write, Some("acme"), "scope"),
+        ("no operator", &plain("all"), operate, None, "operator"),
+        ("no operator, its own", &plain("all"), operate, Some("acme"), "operator"),
+        ("no operator, another's", &plain("all"), operate, Some("zoo"), "other"),
+        ("operator", &operator, operate, None, "permit"),
+        ("operator, another's", &operator, groups, Some("zoo"), "permit"),
+    ] {
+        let found = match decide_api(caller, deed, organization, NOW) {
+            Ok(permit) => {
+                let everywhere = permit.organization().is_none();
+                assert_eq!(everywhere, permit.standing().token.operator, "{name}");
+                "permit"
+            }
+            Err(ApiDenial::Token(DenyReason::TokenMissing { masked: true })) => "missing",
+            Err(ApiDenial::Token(DenyReason::TokenUnknown)) => "unknown",
+            Err(ApiDenial::Token(DenyReason::TokenExpired(..))) => "expired",
+            Err(ApiDenial::Token(reason)) => panic!("{name}: {reason:?}"),
+            Err(ApiDenial::ScopeMissing(..)) => "scope",
+            Err(ApiDenial::OtherOrganization) => "other",
+            Err(ApiDenial::OperatorsOnly(_)) => "operator",
+        };
+        assert_eq!(found, expected, "{name}");
     }
 }

@@ -19,6 +19,7 @@ mod change;
 mod feed;
 mod filesystem;
 mod groups;
+mod keys;
 mod open;
 mod organizations;
 mod row;
@@ -39,8 +40,8 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool};
 pub(super) use bootstrap::Bootstrap;
 pub(super) use feed::Watch;
 
-use super::Config;
 use super::error::{Conflict, Sought, StoreError};
+use super::{Config, Terms};
 use crate::account::EndsInThePast;
 
 /// The store in one SQLite file. Clones share their connections.
@@ -52,6 +53,8 @@ pub struct Embedded {
     reading: SqliteConnectOptions,
     file: Arc<DatabaseFile>,
     config: Arc<Config>,
+    /// On which changes are made.
+    terms: Arc<Terms>,
 }
 
 /// The file that was opened.
@@ -63,6 +66,10 @@ struct DatabaseFile {
 }
 
 impl Embedded {
+    pub(super) fn on(&self, terms: Terms) -> Self {
+        Self { terms: Arc::new(terms), ..self.clone() }
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use crate::account::{EndsInThePast, NameError, SubscriptionOver};
 use crate::token::{TokenId, TokenNameError};
 
@@ -52,6 +54,18 @@ pub enum StoreError {
     /// A subscription that cannot be had.
     #[error(transparent)]
     Renewal(#[from] EndsInThePast),
+    /// What the change would overwrite is not what was expected.
+    #[error("it is no longer what it was when you read it; read it again and decide anew")]
+    Outdated,
+    /// A request with this key was carried out already.
+    #[error("a request with this key was carried out already")]
+    Repeated {
+        /// The id of what it made.
+        made: Uuid,
+    },
+    /// A request with this key was carried out already, and it was another one.
+    #[error("another request had this key before; choose a new key for each request")]
+    KeyReused,
     /// A `store.url` that means nothing.
     #[error("store.url \"{url}\" {problem}")]
     Url {
@@ -81,6 +95,10 @@ pub enum ErrorKind {
     Conflict,
     /// It is not there.
     NotFound,
+    /// It is not what was expected.
+    Outdated,
+    /// The request was made before.
+    Repeated,
     /// The request or the configuration is wrong.
     Invalid,
     /// The place or the database is one that this program cannot work with.
@@ -181,6 +199,8 @@ impl StoreError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Conflict(_) | Self::Subscription { .. } => ErrorKind::Conflict,
             Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Outdated => ErrorKind::Outdated,
+            Self::Repeated { .. } | Self::KeyReused => ErrorKind::Repeated,
             Self::Name(_) | Self::TokenName(_) | Self::Renewal(_) | Self::Url { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
         }

@@ -81,18 +81,20 @@ pub enum Purpose {
     Scoped {
         /// Unique among the organization's living tokens.
         name: String,
-        /// Whose groups it has; none of its own without.
+        /// For whom it acts; for nobody else without, and it has no group then.
         acts_as: Option<ActsAs>,
     },
 }
 
-/// Whose groups a scoped token has.
+/// For whom a scoped token acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActsAs {
-    /// A user's, who has a seat; it ends with the seat.
+    /// A user, who has a seat: it has their groups, and ends with the seat.
     User(String),
-    /// This group.
+    /// This group: it has what the group is granted.
     Group(String),
+    /// Whoever runs the gate: it acts in every organization, and has no group.
+    Operator,
 }
 
 impl Purpose {
@@ -103,6 +105,11 @@ impl Purpose {
             Self::Individual { .. } => TokenKind::Individual,
             Self::Scoped { .. } => TokenKind::Scoped,
         }
+    }
+
+    /// True if it acts for whoever runs the gate.
+    pub fn is_operators(&self) -> bool {
+        matches!(self, Self::Scoped { acts_as: Some(ActsAs::Operator), .. })
     }
 
     /// The name of such a token.
@@ -158,6 +165,15 @@ pub struct RemovedSeat {
     pub ended: Vec<TokenRecord>,
     /// The groups that lost the user, by name.
     pub left: Vec<String>,
+}
+
+/// A channel that an organization restricted to groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    /// The channel's name.
+    pub channel: String,
+    /// The groups that were granted it, by name.
+    pub groups: Vec<String>,
 }
 
 /// Which tokens to sync with the subscription.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -65,6 +66,28 @@ impl EndCause {
         }
     }
 }
+
+/// Scoped tokens live for a year unless told otherwise.
+const SCOPED_LIFE: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// When a scoped token made at `now` ends that is to end at a moment, or to live for a time.
+///
+/// # Errors
+///
+/// That has passed: such a token would never serve.
+pub fn scoped_expiry(
+    at: Option<Timestamp>,
+    life: Option<Duration>,
+    now: Timestamp,
+) -> Result<Timestamp, DeadAtBirth> {
+    let at = at.unwrap_or_else(|| now.plus(life.unwrap_or(SCOPED_LIFE)));
+    if at > now { Ok(at) } else { Err(DeadAtBirth(at)) }
+}
+
+/// A token that would never serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token would expire at {0}, which has passed")]
+pub struct DeadAtBirth(pub Timestamp);
 
 /// A name that a token cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +165,8 @@ pub struct TokenRecord {
     pub scopes: Scopes,
     /// The channels it is confined to; `None` for all that its organization may read.
     pub channels: Option<Vec<String>>,
+    /// True for an operator's, which acts in every organization.
+    pub operator: bool,
     /// When it was issued.
     pub created_at: Timestamp,
     /// From when on it no longer serves by itself; `None` for never.
@@ -159,6 +184,17 @@ pub enum TokenState<'t> {
     Expired(Timestamp),
     /// Somebody ended it.
     Ended(&'t End),
+}
+
+impl TokenState<'_> {
+    /// The word that people read. A replaced token in its grace still serves, so it is `active`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "active",
+            Self::Expired(_) => "expired",
+            Self::Ended(end) => end.cause.as_str(),
+        }
+    }
 }
 
 impl TokenRecord {

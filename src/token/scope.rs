@@ -64,8 +64,34 @@ impl Scope {
         }
     }
 
+    /// The scopes that have everything this one has, itself among them.
+    fn covered_by(self) -> &'static [Self] {
+        match self {
+            Self::All => &[Self::All],
+            Self::Repos => &[Self::All, Self::Repos],
+            Self::Conda => &[Self::All, Self::Repos, Self::Conda],
+            Self::CondaDownload => &[Self::All, Self::Repos, Self::Conda, Self::CondaDownload],
+            Self::Pypi => &[Self::All, Self::Repos, Self::Pypi],
+            Self::PypiDownload => &[Self::All, Self::Repos, Self::Pypi, Self::PypiDownload],
+            Self::PypiUpload => &[Self::All, Self::Repos, Self::Pypi, Self::PypiUpload],
+            Self::Api => &[Self::All, Self::Api],
+            Self::ApiRead => &[Self::All, Self::Api, Self::ApiRead],
+            Self::ApiWrite => &[Self::All, Self::Api, Self::ApiWrite],
+            Self::ApiModifyGroup => &[Self::All, Self::Api, Self::ApiModifyGroup],
+        }
+    }
+
     const fn bit(self) -> u16 {
         1 << self as u8
+    }
+}
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(word: &str) -> Result<Self, ScopeError> {
+        let scope = Self::EVERY.into_iter().find(|scope| scope.as_str() == word);
+        scope.ok_or_else(|| ScopeError::Unknown(word.to_owned()))
     }
 }
 
@@ -84,11 +110,19 @@ impl Scopes {
         self.0 & scope.bit() != 0
     }
 
+    /// True if the set has everything that `scope` has.
+    pub fn cover(self, scope: Scope) -> bool {
+        scope.covered_by().iter().any(|&covering| self.contains(covering))
+    }
+
+    /// True if the set has everything that `others` have.
+    pub fn cover_all(self, others: Self) -> bool {
+        others.iter().all(|scope| self.cover(scope))
+    }
+
     /// True if a conda channel may be read with these.
     pub fn permit_conda_download(self) -> bool {
-        const READS: u16 =
-            Scope::All.bit() | Scope::Repos.bit() | Scope::Conda.bit() | Scope::CondaDownload.bit();
-        self.0 & READS != 0
+        self.cover(Scope::CondaDownload)
     }
 
     /// The scopes of the set.
@@ -114,8 +148,7 @@ impl FromStr for Scopes {
     fn from_str(text: &str) -> Result<Self, ScopeError> {
         let mut scopes = Self::default();
         for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
-            let scope = Scope::EVERY.into_iter().find(|scope| scope.as_str() == word);
-            scopes.0 |= scope.ok_or_else(|| ScopeError::Unknown(word.to_owned()))?.bit();
+            scopes.0 |= word.parse::<Scope>()?.bit();
         }
         if scopes == Self::default() { Err(ScopeError::None) } else { Ok(scopes) }
     }

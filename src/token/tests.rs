@@ -67,6 +67,37 @@ fn scopes_are_read_by_name_and_unknown_ones_listed() {
     }
 }
 
+#[test]
+fn scopes_cover_what_lies_below_them() {
+    let below = |scope: &str| {
+        let scopes: Scopes = scope.parse().unwrap();
+        let covered: Vec<_> =
+            Scope::EVERY.into_iter().filter(|&other| scopes.cover(other)).map(Scope::as_str).collect();
+        covered.join(" ")
+    };
+    let everything = Scope::EVERY.map(Scope::as_str).join(" ");
+    for (scope, covered) in [
+        ("all", everything.as_str()),
+        ("repos", "repos conda conda:download pypi pypi:download pypi:upload"),
+        ("conda", "conda conda:download"),
+        ("conda:download", "conda:download"),
+        ("pypi", "pypi pypi:download pypi:upload"),
+        ("pypi:download", "pypi:download"),
+        ("pypi:upload", "pypi:upload"),
+        ("api", "api api:read api:write api:modify-group"),
+        ("api:read", "api:read"),
+        ("api:write", "api:write"),
+        ("api:modify-group", "api:modify-group"),
+    ] {
+        assert_eq!(below(scope), covered, "{scope}");
+    }
+    // The parts of a scope are less than it.
+    assert_eq!(below("conda:download pypi"), "conda:download pypi pypi:download pypi:upload");
+    let (few, many): (Scopes, Scopes) =
+        ("conda:download api:read".parse().unwrap(), "repos api".parse().unwrap());
+    assert!(many.cover_all(few) && !few.cover_all(many));
+}
+
 fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
     TokenRecord {
         id: TokenId(uuid::Uuid::nil()),
@@ -79,6 +110,7 @@ fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
         generation: 1,
         scopes: Scopes::of(&[Scope::Repos]),
         channels: None,
+        operator: false,
         created_at: Timestamp::from_millis(0),
         expires_at: expires_at.map(Timestamp::from_millis),
         end: ended_at.map(|at| End {

@@ -1,8 +1,17 @@
 //! The admin plane from outside.
 
+mod access;
+mod concurrency;
+mod description;
+mod groups;
+mod load;
+mod requests;
+mod seats;
+mod stage;
+mod tokens;
+
 use crate::support::client::ask;
 use crate::support::gate::Gate;
-
 #[tokio::test]
 async fn pages_are_read_and_everything_else_is_a_problem() {
     let gate = Gate::with_fixtures().await;

@@ -8,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["clock", "metrics", "logging"],
     &["conda", "semantics"],
     &["token", "account"],
     &["auth", "policy"],
     &["store", "upstream", "server"],
     &["verify", "ledger", "cache", "index"],
+    // What the faces share.
+    &["face"],
     &["gateway", "admin", "anaconda", "console"],
     &["config"],
     // The composition root, which is layered in itself.

@@ -208,7 +208,7 @@ async fn without_a_seat_there_is_no_individual_token() {
 async fn site_token_needs_no_seat() {
     let acme = Acme::new().await;
     let site = acme.site().await;
-    assert!(acme.gate.store().seats("acme").await.unwrap().is_empty());
+    assert!(acme.gate.store().seats("acme", None, 100).await.unwrap().is_empty());
     assert_eq!(acme.verdict(&site).await, "200");
 }
 

@@ -8,7 +8,7 @@ use super::{Output, channel_name, duration, token_name, user_name};
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
 use crate::store::{ActsAs, Which};
-use crate::token::Scopes;
+use crate::token::{DeadAtBirth, Scopes, scoped_expiry};
 
 /// `channelgate token …`
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,8 @@ pub(in crate::cli) enum TokenCommand {
     /// that group's grants; with neither it has none, and does not read channels that the organization restricted to groups.
     #[command(after_help = "Examples:\n  \
                       channelgate token create acme --name ci --scopes conda:download --expires-in 90d > ci-token\n  \
-                      channelgate token create acme --name nightly --scopes 'conda:download api:read' --group builders")]
+                      channelgate token create acme --name nightly --scopes 'conda:download api:read' --group builders\n  \
+                      channelgate token create acme --name operator --scopes api --operator > operator-token")]
     Create {
         /// The organization
         org: String,
@@ -156,7 +157,7 @@ pub(in crate::cli) struct Holder {
     pub(in crate::cli) user: Option<String>,
 }
 
-/// Whose groups a scoped token has.
+/// For whom a scoped token acts.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false)]
 pub(in crate::cli) struct ActsAsArguments {
@@ -166,11 +167,15 @@ pub(in crate::cli) struct ActsAsArguments {
     /// Act as this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// Act for whoever runs the gate: in every organization, and on organizations themselves, through the admin API
+    #[arg(long)]
+    operator: bool,
 }
 
 impl From<ActsAsArguments> for Option<ActsAs> {
-    fn from(ActsAsArguments { user, group }: ActsAsArguments) -> Self {
-        user.map(ActsAs::User).or_else(|| group.map(ActsAs::Group))
+    fn from(ActsAsArguments { user, group, operator }: ActsAsArguments) -> Self {
+        let operator = operator.then_some(ActsAs::Operator);
+        user.map(ActsAs::User).or_else(|| group.map(ActsAs::Group)).or(operator)
     }
 }
 
@@ -211,17 +216,13 @@ pub(in crate::cli) struct Expiry {
     expires_at: Option<Timestamp>,
 }
 
-/// Scoped tokens live for a year unless told otherwise.
-pub(in crate::cli) const SCOPED_LIFE: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 impl Expiry {
     /// The moment of the end for a token made at `now`.
     ///
     /// # Errors
     ///
     /// A moment that has passed: such a token would never serve.
-    pub(in crate::cli) fn after(self, now: Timestamp) -> Result<Timestamp, String> {
-        let at = self.expires_at.unwrap_or_else(|| now.plus(self.expires_in.unwrap_or(SCOPED_LIFE)));
-        if at > now { Ok(at) } else { Err(format!("the token would expire at {at}, which has passed")) }
+    pub(in crate::cli) fn after(self, now: Timestamp) -> Result<Timestamp, DeadAtBirth> {
+        scoped_expiry(self.expires_at, self.expires_in, now)
     }
 }

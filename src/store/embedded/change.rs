@@ -1,13 +1,16 @@
 //! A change under way: one transaction that holds the write lock, tells the feed, and writes its record into the audit.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use sqlx::sqlite::Sqlite;
 use sqlx::{SqliteConnection, Transaction};
+use uuid::Uuid;
 
-use super::{Embedded, audit, feed};
+use super::{Embedded, Failure, audit, feed, keys};
 use crate::account::{Group, Organization, Seat};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Subject};
+use crate::store::{Actor, Expected, StoreError, Subject, Terms, Version};
 use crate::token::{Scope, TokenRecord};
 
 /// What is being changed, by whom and when. Dropping it undoes it.
@@ -16,6 +19,9 @@ pub(super) struct Change {
     transaction: Transaction<'static, Sqlite>,
     pub(super) by: Actor,
     pub(super) now: Timestamp,
+    terms: Arc<Terms>,
+    /// The id of what it makes.
+    made: Option<Uuid>,
     changes_kept: u32,
 }
 
@@ -31,10 +37,15 @@ pub(super) struct Story<'s> {
 }
 
 impl Embedded {
-    /// Begins a change. The write lock is taken at once: a transaction that read first and then wrote could fail half-way.
-    pub(super) async fn begin(&self, by: &Actor, now: Timestamp) -> Result<Change, sqlx::Error> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Change { transaction, by: by.clone(), now, changes_kept: self.config.changes_kept })
+    /// Begins a change, unless it was carried out before. The write lock is taken at once: a transaction that read first and then wrote
+    /// could fail half-way.
+    pub(super) async fn begin(&self, by: &Actor, now: Timestamp) -> Result<Change, Failure> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        if let Some(key) = &self.terms.key {
+            keys::refuse_repetition(&mut transaction, key, now).await?;
+        }
+        let (by, terms) = (by.clone(), Arc::clone(&self.terms));
+        Ok(Change { transaction, by, now, terms, made: None, changes_kept: self.config.changes_kept })
     }
 }
 
@@ -42,6 +53,27 @@ impl Change {
     /// The connection that holds the lock.
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// Refuses the change unless what it overwrites, which has this version, is what is expected.
+    pub(super) fn overwrites(&self, present: Option<Version>) -> Result<(), StoreError> {
+        match &self.terms.expected {
+            Some(expected) if !expected.is_met(present) => Err(StoreError::Outdated),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for a part of something, that has no version of its own: one that is given is that of the whole.
+    pub(super) fn overwrites_part(&self, is_there: bool, whole: Version) -> Result<(), StoreError> {
+        match &self.terms.expected {
+            Some(Expected::OneOf(_)) => self.overwrites(Some(whole)),
+            _ => self.overwrites(is_there.then_some(whole)),
+        }
+    }
+
+    /// Says that it makes the thing of this id.
+    pub(super) fn makes(&mut self, id: Uuid) {
+        self.made = Some(id);
     }
 
     /// Makes verifiers forget `subject`.
@@ -55,7 +87,10 @@ impl Change {
     }
 
     /// Makes it true.
-    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if let (Some(key), Some(made)) = (&self.terms.key, self.made) {
+            keys::keep(&mut self.transaction, key, made, self.now).await?;
+        }
         self.transaction.commit().await
     }
 }
@@ -84,7 +119,7 @@ pub(super) fn group(group: &Group) -> Value {
 /// A token as the audit tells of it.
 pub(super) fn token(record: &TokenRecord) -> Value {
     let end = record.end.as_ref();
-    json!({
+    let mut token = json!({
         "kind": record.kind.as_str(),
         "name": record.name,
         "group": record.group,
@@ -95,5 +130,9 @@ pub(super) fn token(record: &TokenRecord) -> Value {
         "ended_at": end.map(|end| end.at),
         "end_cause": end.map(|end| end.cause.as_str()),
         "end_reason": end.and_then(|end| end.reason.as_deref()),
-    })
+    });
+    if let Some(token) = token.as_object_mut().filter(|_| record.operator) {
+        token.insert("operator".to_owned(), true.into());
+    }
+    token
 }

@@ -9,7 +9,7 @@ use super::change::{self, Change, Story};
 use super::{Embedded, Failure, organizations, row, seats, tokens};
 use crate::account::{Grant, Group, check_name};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Conflict, Sought, StoreError, Subject};
+use crate::store::{Actor, Conflict, Restriction, Sought, StoreError, Subject, Version};
 
 impl Embedded {
     pub(in crate::store) async fn create_group(
@@ -23,7 +23,9 @@ impl Embedded {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
-            if find(change.connection(), id, name).await?.is_some() {
+            let present = find(change.connection(), id, name).await?;
+            change.overwrites(present.as_ref().map(Version::of_group))?;
+            if present.is_some() {
                 let (organization, name) = (organization.to_owned(), name.to_owned());
                 return Err(Conflict::Group { organization, name }.into());
             }
@@ -49,17 +51,25 @@ impl Embedded {
                 ..Story::default()
             };
             change.record(story).await?;
+            change.makes(group.id);
             change.commit().await?;
             Ok(group)
         })
         .await
     }
 
-    pub(in crate::store) async fn groups(&self, organization: &str) -> Result<Vec<Group>, StoreError> {
+    pub(in crate::store) async fn groups(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Group>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
-            let rows = sqlx::query(GROUPS).bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?;
+            let rows =
+                sqlx::query(GROUPS).bind(&id.as_bytes()[..]).bind(after.unwrap_or_default()).bind(limit);
+            let rows = rows.fetch_all(&mut *reader).await?;
             Ok(rows.iter().map(group).collect::<Result<_, _>>()?)
         })
         .await
@@ -91,7 +101,9 @@ impl Embedded {
             let id = organizations::demand(change.connection(), organization).await?.id;
             let before = demand(change.connection(), id, organization, group).await?;
             seats::demand(change.connection(), id, organization, user).await?;
-            if before.members.iter().any(|member| member == user) {
+            let is_member = before.members.iter().any(|member| member == user);
+            change.overwrites_part(is_member, Version::of_group(&before))?;
+            if is_member {
                 return Ok(before);
             }
             sqlx::query("INSERT INTO group_members (group_id, organization_id, user_name) VALUES (?, ?, ?)")
@@ -118,6 +130,7 @@ impl Embedded {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
             let before = demand(change.connection(), id, organization, group).await?;
+            change.overwrites(Some(Version::of_group(&before)))?;
             let gone = sqlx::query("DELETE FROM group_members WHERE group_id = ? AND user_name = ?")
                 .bind(&before.id.as_bytes()[..])
                 .bind(user)
@@ -144,6 +157,8 @@ impl Embedded {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
             let before = demand(change.connection(), id, organization, group).await?;
+            let is_granted = before.grants.iter().any(|present| present.channel == grant.channel);
+            change.overwrites_part(is_granted, Version::of_group(&before))?;
             if before.grants.contains(grant) {
                 return Ok(before);
             }
@@ -182,6 +197,7 @@ impl Embedded {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
             let before = demand(change.connection(), id, organization, group).await?;
+            change.overwrites(Some(Version::of_group(&before)))?;
             let gone = sqlx::query("DELETE FROM grants WHERE group_id = ? AND channel = ?")
                 .bind(&before.id.as_bytes()[..])
                 .bind(channel)
@@ -196,14 +212,31 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn restrictions(&self, organization: &str) -> Result<Vec<String>, StoreError> {
+    pub(in crate::store) async fn restrictions(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Restriction>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
-            let channels = sqlx::query_scalar(
-                "SELECT channel FROM restrictions WHERE organization_id = ? ORDER BY channel",
-            );
-            Ok(channels.bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?)
+            let rows = sqlx::query(RESTRICTIONS).bind(&id.as_bytes()[..]).bind(after.unwrap_or_default());
+            let rows = rows.bind(limit).fetch_all(&mut *reader).await?;
+            Ok(rows.iter().map(restriction).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn restriction(
+        &self,
+        organization: &str,
+        channel: &str,
+    ) -> Result<Option<Restriction>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let id = organizations::demand(&mut reader, organization).await?.id;
+            Ok(find_restriction(&mut reader, id, channel).await?)
         })
         .await
     }
@@ -214,10 +247,14 @@ impl Embedded {
         channel: &str,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Restriction, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
+            let sought =
+                || Sought::Restriction { organization: organization.to_owned(), channel: channel.to_owned() };
+            let restriction = find_restriction(change.connection(), id, channel).await?.ok_or_else(sought)?;
+            change.overwrites(Some(Version::of_restriction(&restriction.groups)))?;
             let granted = sqlx::query(
                 "SELECT g.name, x.permission FROM grants x JOIN groups g ON g.id = x.group_id \
                  WHERE x.organization_id = ? AND x.channel = ? ORDER BY g.name",
@@ -228,17 +265,12 @@ impl Embedded {
                 .iter()
                 .map(|row| Ok((row.try_get("name")?, row::permission(row)?)))
                 .collect::<Result<Vec<(String, _)>, sqlx::Error>>()?;
-            let mut lifted = 0;
             for delete in [
                 "DELETE FROM grants WHERE organization_id = ? AND channel = ?",
                 "DELETE FROM restrictions WHERE organization_id = ? AND channel = ?",
             ] {
                 let delete = sqlx::query(delete).bind(&id.as_bytes()[..]).bind(channel);
-                lifted = delete.execute(change.connection()).await?.rows_affected();
-            }
-            if lifted == 0 {
-                let (organization, channel) = (organization.to_owned(), channel.to_owned());
-                return Err(Sought::Restriction { organization, channel }.into());
+                delete.execute(change.connection()).await?;
             }
             change.tell(Subject::Organization(id)).await?;
             let groups: serde_json::Map<_, _> = granted
@@ -254,7 +286,7 @@ impl Embedded {
             };
             change.record(story).await?;
             change.commit().await?;
-            Ok(granted.into_iter().map(|(group, _)| group).collect())
+            Ok(restriction)
         })
         .await
     }
@@ -289,6 +321,20 @@ async fn find(
 ) -> Result<Option<Group>, sqlx::Error> {
     let row = sqlx::query(GROUP).bind(&organization.as_bytes()[..]).bind(name);
     row.fetch_optional(connection).await?.as_ref().map(group).transpose()
+}
+
+async fn find_restriction(
+    connection: &mut SqliteConnection,
+    organization: Uuid,
+    channel: &str,
+) -> Result<Option<Restriction>, sqlx::Error> {
+    let row = sqlx::query(RESTRICTION).bind(&organization.as_bytes()[..]).bind(channel);
+    row.fetch_optional(connection).await?.as_ref().map(restriction).transpose()
+}
+
+fn restriction(row: &SqliteRow) -> Result<Restriction, sqlx::Error> {
+    let groups = serde_json::from_str(&row.try_get::<String, _>("groups")?).map_err(row::decode)?;
+    Ok(Restriction { channel: row.try_get("channel")?, groups })
 }
 
 /// The group of this name, which must be there.
@@ -333,4 +379,20 @@ macro_rules! select_groups {
 }
 
 const GROUP: &str = select_groups!("g.organization_id = ? AND g.name = ?");
-const GROUPS: &str = select_groups!("g.organization_id = ? ORDER BY g.name");
+const GROUPS: &str = select_groups!("g.organization_id = ? AND g.name > ? ORDER BY g.name LIMIT ?");
+
+/// A restricted channel with the groups that were granted it, of one moment.
+macro_rules! select_restrictions {
+    ($condition:literal) => {
+        concat!(
+            "SELECT r.channel, (SELECT json_group_array(g.name ORDER BY g.name) FROM grants x JOIN groups g ON g.id = x.group_id \
+             WHERE x.organization_id = r.organization_id AND x.channel = r.channel) AS groups \
+             FROM restrictions r WHERE ",
+            $condition
+        )
+    };
+}
+
+const RESTRICTION: &str = select_restrictions!("r.organization_id = ? AND r.channel = ?");
+const RESTRICTIONS: &str =
+    select_restrictions!("r.organization_id = ? AND r.channel > ? ORDER BY r.channel LIMIT ?");

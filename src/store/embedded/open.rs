@@ -46,6 +46,7 @@ impl Embedded {
             reading,
             file: Arc::new(file),
             config: Arc::new(config.clone()),
+            terms: Arc::default(),
         })
     }
 }
@@ -216,6 +217,7 @@ fn migrations() -> Vec<Migration> {
     let history = [
         (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
         (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
+        (3, "operators' tokens and the keys of requests", include_str!("migrations/0003_api.sql")),
         (4, "subscriptions of tokens, indexes for millions", include_str!("migrations/0004_size.sql")),
     ];
     let migration = |(version, description, sql): (i64, &'static str, &'static str)| {

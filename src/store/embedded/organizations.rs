@@ -7,7 +7,7 @@ use super::change::{self, Change, Story};
 use super::{Embedded, Failure, row};
 use crate::account::{Organization, Subscription, check_name};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Cancelled, Conflict, Sought, StoreError, Subject};
+use crate::store::{Actor, Cancelled, Conflict, Sought, StoreError, Subject, Version};
 
 impl Embedded {
     pub(in crate::store) async fn create_organization(
@@ -21,7 +21,9 @@ impl Embedded {
         check_name(name, "an organization's name")?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            if find(change.connection(), name).await?.is_some() {
+            let present = find(change.connection(), name).await?;
+            change.overwrites(present.as_ref().map(|present| Version::of_organization(present, now)))?;
+            if present.is_some() {
                 return Err(Conflict::Organization(name.to_owned()).into());
             }
             let organization = create(&mut change, name, title, subscription).await?;
@@ -31,9 +33,15 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn organizations(&self) -> Result<Vec<Organization>, StoreError> {
+    pub(in crate::store) async fn organizations(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Organization>, StoreError> {
         self.call(async {
-            let rows = sqlx::query("SELECT * FROM organizations ORDER BY name")
+            let rows = sqlx::query("SELECT * FROM organizations WHERE name > ? ORDER BY name LIMIT ?")
+                .bind(after.unwrap_or_default())
+                .bind(limit)
                 .fetch_all(&mut *self.reader().await?)
                 .await?;
             Ok(rows.iter().map(row::organization).collect::<Result<_, _>>()?)
@@ -58,6 +66,7 @@ impl Embedded {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let before = demand(change.connection(), name).await?;
+            change.overwrites(Some(Version::of_organization(&before, now)))?;
             let subscription = Subscription::renewed(until, now)?;
             if before.subscription == subscription {
                 return Ok(before);
@@ -86,6 +95,7 @@ impl Embedded {
         let cancelled = self.call(async {
             let mut change = self.begin(by, now).await?;
             let before = demand(change.connection(), name).await?;
+            change.overwrites(Some(Version::of_organization(&before, now)))?;
             if before.subscription.cancelled_at.is_some() {
                 return Ok((before, None));
             }
@@ -186,6 +196,7 @@ pub(super) async fn create(
         ..Story::default()
     };
     change.record(story).await?;
+    change.makes(organization.id);
     Ok(organization)
 }
 

@@ -18,7 +18,8 @@ use crate::token::{End, TokenDigest, TokenId, TokenRecord};
 macro_rules! token_columns {
     () => {
         "t.id, t.kind, t.organization_id, o.name AS organization, t.name, t.user_name, t.scopes, t.channels, \
-         t.generation, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason, \
+         t.generation, t.operator, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, \
+         t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason, \
          (SELECT c.cancelled_at FROM cancellations c WHERE c.organization_id = t.organization_id \
          AND c.subscription_number = t.subscription_number) AS cancelled_at"
     };
@@ -57,6 +58,7 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
         generation: row.try_get("generation")?,
         scopes: row.try_get::<String, _>("scopes")?.parse().map_err(decode)?,
         channels: channels.map(|json| serde_json::from_str(&json)).transpose().map_err(decode)?,
+        operator: row.try_get("operator")?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
         expires_at: time(row, "expires_at")?,
         end,

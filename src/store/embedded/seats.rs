@@ -8,7 +8,7 @@ use super::change::{self, Story};
 use super::{Embedded, Failure, organizations, row, tokens};
 use crate::account::{Role, Seat, check_user};
 use crate::clock::Timestamp;
-use crate::store::{Actor, RemovedSeat, Sought, StoreError};
+use crate::store::{Actor, RemovedSeat, Sought, StoreError, Version};
 use crate::token::{End, EndCause};
 
 impl Embedded {
@@ -25,6 +25,7 @@ impl Embedded {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
             let before = find(change.connection(), id, user).await?;
+            change.overwrites(before.as_ref().map(Version::of_seat))?;
             let assigned_at = before.as_ref().map_or(now, |seat| seat.assigned_at);
             let seat = Seat { user: user.to_owned(), role, assigned_at };
             if before.as_ref() == Some(&seat) {
@@ -66,6 +67,7 @@ impl Embedded {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
             let seat = demand(change.connection(), id, organization, user).await?;
+            change.overwrites(Some(Version::of_seat(&seat)))?;
             let left = sqlx::query(
                 "SELECT g.name FROM group_members m JOIN groups g ON g.id = m.group_id \
                  WHERE m.organization_id = ? AND m.user_name = ? ORDER BY g.name",
@@ -101,12 +103,20 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn seats(&self, organization: &str) -> Result<Vec<Seat>, StoreError> {
+    pub(in crate::store) async fn seats(
+        &self,
+        organization: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Seat>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
-            let rows = sqlx::query("SELECT * FROM seats WHERE organization_id = ? ORDER BY user_name");
-            let rows = rows.bind(&id.as_bytes()[..]).fetch_all(&mut *reader).await?;
+            let rows = sqlx::query(
+                "SELECT * FROM seats WHERE organization_id = ? AND user_name > ? ORDER BY user_name LIMIT ?",
+            );
+            let rows = rows.bind(&id.as_bytes()[..]).bind(after.unwrap_or_default()).bind(limit);
+            let rows = rows.fetch_all(&mut *reader).await?;
             Ok(rows.iter().map(row::seat).collect::<Result<_, _>>()?)
         })
         .await

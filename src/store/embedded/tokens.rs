@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::policy::{Granted, Rights, Standing};
 use crate::store::{
     Actor, ActsAs, Conflict, Ended, FeedPosition, Issued, Listed, NewToken, Purpose, Reading, Sought,
-    StoreError, Subject,
+    StoreError, Subject, Version,
 };
 use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name};
 
@@ -60,6 +60,7 @@ impl Embedded {
             .await?
             .ok_or(Sought::Token(id))?;
             let (before, digest) = row::token_and_digest(&row)?;
+            change.overwrites(Some(Version::of_token(&before, now)))?;
             let was_dead = before.state(now) != TokenState::Live;
             if was_dead || before.end.as_ref().is_some_and(|present| end.at >= present.at) {
                 return Ok(Ended { record: before, was_dead });
@@ -211,6 +212,14 @@ pub(super) async fn insert(
 ) -> Result<Issued, Failure> {
     let now = change.now;
     let organization = organizations::demand(change.connection(), &token.organization).await?;
+    let present = match &token.purpose {
+        Purpose::Scoped { .. } => None,
+        Purpose::Site | Purpose::Individual { .. } => {
+            let current = current(change.connection(), organization.id, token.purpose.user()).await?;
+            current.map(|(record, _)| record).filter(|record| record.state(now) == TokenState::Live)
+        }
+    };
+    change.overwrites(present.map(|record| Version::of_token(&record, now)))?;
     let known = sqlx::query("SELECT 1 FROM tokens WHERE digest = ?").bind(&digest.as_bytes()[..]);
     if known.fetch_optional(change.connection()).await?.is_some() {
         return Err(Conflict::TokenValue.into());
@@ -249,6 +258,7 @@ pub(super) async fn insert(
         generation: generation(change.connection(), organization.id, &token.purpose).await?,
         scopes: token.scopes,
         channels: token.channels.clone(),
+        operator: token.purpose.is_operators(),
         created_at: now,
         expires_at,
         end: None,
@@ -268,6 +278,7 @@ pub(super) async fn insert(
         after: Some(change::token(&record)),
     };
     change.record(story).await?;
+    change.makes(record.id.0);
     Ok(Issued { record, replaced: replaced.living })
 }
 
@@ -431,8 +442,8 @@ async fn insert_row(
     let channels = record.channels.as_ref().map(serde_json::to_string).transpose();
     sqlx::query(
         "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, acts_as_group_id, generation, scopes, \
-         channels, created_at, expires_at, subscription_number) \
-         SELECT ?1, ?2, ?3, id, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, subscription_number FROM organizations WHERE id = ?4",
+         channels, operator, created_at, expires_at, subscription_number) \
+         SELECT ?1, ?2, ?3, id, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, subscription_number FROM organizations WHERE id = ?4",
     )
     .bind(&record.id.0.as_bytes()[..])
     .bind(&digest.as_bytes()[..])
@@ -444,6 +455,7 @@ async fn insert_row(
     .bind(record.generation)
     .bind(record.scopes.to_string())
     .bind(channels.map_err(|error| sqlx::Error::Encode(error.into()))?)
+    .bind(record.operator)
     .bind(record.created_at.as_millis())
     .bind(record.expires_at.map(Timestamp::as_millis))
     .execute(connection)

@@ -128,3 +128,25 @@ fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }
+
+/// An operator's token is made by the command line alone, acts for nobody else, and is shown for what it is.
+#[test]
+fn operators_tokens_are_made_and_shown_as_such() {
+    let place = Place::new();
+    place.must(&["org", "create", "acme"]);
+    place.must(&["seat", "assign", "acme", "ann"]);
+    let create = ["token", "create", "acme", "--name", "op", "--scopes", "api"];
+    let token = place.must_json(&[&create[..], &["--operator"]].concat());
+    assert_eq!(token["operator"], true);
+    let id = token["id"].as_str().unwrap();
+    assert_eq!(place.must_json(&["token", "show", id])["operator"], true);
+    assert!(place.must(&["token", "show", id]).contains("operator of the gate"));
+    let audit = place.must_json(&["audit", "--org", "acme"]);
+    assert_eq!(audit.as_array().unwrap().last().unwrap()["after"]["operator"], true);
+    let plain = place.must_json(&["token", "create", "acme", "--name", "plain", "--scopes", "api"]);
+    assert_eq!(plain.get("operator"), None);
+    for also in [["--user", "ann"], ["--group", "dev"]] {
+        let wish = [&create[..], &["--operator"], &also[..]].concat();
+        assert!(place.run(&wish).expect(64, also).err.contains("cannot be used with"));
+    }
+}

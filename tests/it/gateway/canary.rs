@@ -4,6 +4,7 @@
 //! own with its log at the level `trace`, so that everything it says is heard, on whatever thread; only the outage of the store, which
 //! nobody can cause from outside, is played in the test's process.
 
+mod api;
 mod probes;
 
 use std::fmt::Write as _;
@@ -304,12 +305,21 @@ async fn tokens_come_out_nowhere(format: &str, over_http2: bool) {
     for canary in &canaries {
         pages.push(page(gate.admin, &format!("/{}?{}", canary.value, canary.value)).await);
     }
+    let (of_api, made) = api::drive(gate.admin, &store, &canaries).await;
+    let api_replies = of_api.len();
+    assert!(
+        of_api.iter().filter(|(_, reply)| reply.contains("HTTP/1.1 422")).count() > 500,
+        "the bodies were read"
+    );
+    replies.extend(of_api);
+    let canaries = [canaries, made].concat();
     replies.push(("the connections".into(), format!("{} replies", replies.len())));
     let log = log_of(&gate).await;
     // A sink that is empty proves nothing.
     let answered = log.matches("request_id").count();
     assert!(answered + 400 > replies.len() && replies.len() > 1_000, "{answered} lines of {}", replies.len());
     assert!(log.contains("/t/<TOKEN>/main/noarch/repodata.json") && log.contains("<unparsable>"));
+    assert!(api_replies > 2_000 && log.contains("/api/v1/organizations/{org}/seats/{user}"));
     for code in [
         "token_missing",
         "token_unknown",

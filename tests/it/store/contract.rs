@@ -123,7 +123,7 @@ async fn organizations_are_created_once_and_listed_by_name(config: &Config) {
     let subscription = Subscription::until(Some(later(1)));
     let zoo = store.create_organization("zoo", "The Zoo", subscription, &by(), NOW).await.unwrap();
     create(&store, "acme").await;
-    let names: Vec<_> = store.organizations().await.unwrap().into_iter().map(|o| o.name).collect();
+    let names: Vec<_> = store.organizations(None, 100).await.unwrap().into_iter().map(|o| o.name).collect();
     assert_eq!(names, ["acme", "zoo"]);
     assert_eq!(store.organization("zoo").await.unwrap(), Some(zoo));
     assert_eq!(store.organization("none").await.unwrap(), None);
@@ -474,7 +474,7 @@ async fn bootstrap_happens_once(config: &Config) {
 async fn bootstrap_dropped_is_undone(config: &Config) {
     let store = open(config).await;
     drop(store.begin_bootstrap(NOW).await.unwrap().unwrap());
-    assert_eq!(store.organizations().await.unwrap(), []);
+    assert_eq!(store.organizations(None, 100).await.unwrap(), []);
     // The lock is free again, and the next start does it.
     create(&store, "acme").await;
     let begun = open(config).await.begin_bootstrap(NOW).await.unwrap().unwrap();

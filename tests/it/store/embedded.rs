@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use channelgate::clock::Timestamp;
-use channelgate::store::{AuditVerdict, Config, ErrorKind, FeedPosition, Store, StoreError, Tampering};
+use channelgate::store::{
+    AuditVerdict, Config, ErrorKind, FeedPosition, RequestKey, Store, StoreError, Tampering, Terms,
+};
 use channelgate::token::Minted;
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -358,6 +360,48 @@ async fn database_of_the_first_schema_is_migrated_with_its_data() {
     assert_eq!((next.record.generation, next.replaced), (3, None), "the previous one had expired");
     store.close().await;
     assert_eq!(place.open().await.tokens("acme", None, 10).await.unwrap().len(), 5);
+}
+
+/// Of an organization the latest 10,000 keys of requests are kept, and none of another is lost for it.
+#[tokio::test]
+async fn keys_of_requests_are_bounded() {
+    let place = Temporary::new().await;
+    let store = place.open().await;
+    create(&store, "acme").await;
+    let mut raw = place.raw().await;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+         INSERT INTO request_keys SELECT unhex(printf('%064x', n)), zeroblob(16), zeroblob(32), zeroblob(16), {0} - 10000 + n FROM n;
+         INSERT INTO request_keys VALUES (randomblob(32), x'11111111111111111111111111111111', zeroblob(32), zeroblob(16), {0} - 20000)",
+        NOW.as_millis()
+    )))
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let key = |number: u8| RequestKey {
+        digest: [number; 32],
+        organization: uuid::Uuid::nil(),
+        request: [number; 32],
+    };
+    let on = |number| store.on(Terms { expected: None, key: Some(key(number)) });
+    let made = on(0xaa).create_group("acme", "dev", &by(), NOW).await.unwrap();
+    let count = async |raw: &mut sqlx::SqliteConnection, condition: &str| -> i64 {
+        let query = format!("SELECT count(*) FROM request_keys WHERE {condition}");
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(raw).await.unwrap()
+    };
+    assert_eq!(count(&mut raw, "organization_id = zeroblob(16)").await, 10_000);
+    assert_eq!(count(&mut raw, "organization_id <> zeroblob(16)").await, 1);
+    assert_eq!(count(&mut raw, "digest = unhex(printf('%064x', 1))").await, 0, "the oldest is gone");
+    let again = on(0xaa).create_group("acme", "dev", &by(), NOW).await.unwrap_err();
+    assert!(matches!(again, StoreError::Repeated { made: id } if id == made.id), "{again}");
+    let other = RequestKey { request: [1; 32], ..key(0xaa) };
+    let other = store.on(Terms { expected: None, key: Some(other) });
+    let other = other.create_group("acme", "ops", &by(), NOW).await.unwrap_err();
+    assert!(matches!(other, StoreError::KeyReused), "{other}");
+    // A day later one more makes all of that day go.
+    let later = Timestamp::from_millis(NOW.as_millis() + 24 * 3_600_000 + 1);
+    on(0xbb).create_group("acme", "ops", &by(), later).await.unwrap();
+    assert_eq!(count(&mut raw, "organization_id = zeroblob(16)").await, 1);
 }
 
 /// A store with some records in its audit, and somebody at its file who took the triggers away.

@@ -25,6 +25,8 @@ pub struct Loss {
     making: &'static [&'static [&'static str]],
     /// The command that takes it away.
     pub command: &'static [&'static str],
+    /// The request to the API that does the same: its method, and its path behind the organization, `{id}` for the token's id.
+    request: (&'static str, &'static str),
 }
 
 /// All of them.
@@ -34,6 +36,7 @@ pub const LOSSES: [Loss; 5] = [
         verdict: "401 token_revoked",
         making: &[&["token", "create", "revoked", "--name", "ci", "--scopes", "repos"]],
         command: &["token", "revoke", "--org", "revoked", "--name", "ci", "--yes"],
+        request: ("POST", "/tokens/{id}/revoke"),
     },
     Loss {
         organization: "ungranted",
@@ -46,24 +49,28 @@ pub const LOSSES: [Loss; 5] = [
             &["token", "issue", "ungranted", "--user", "ann"],
         ],
         command: &["group", "ungrant", "ungranted", "dev", "main", "--yes"],
+        request: ("DELETE", "/groups/dev/grants/main"),
     },
     Loss {
         organization: "reissued",
         verdict: "401 token_replaced",
         making: &[&["token", "issue", "reissued", "--site"]],
         command: &["token", "issue", "reissued", "--site", "--yes"],
+        request: ("POST", "/site-token"),
     },
     Loss {
         organization: "unseated",
         verdict: "401 seat_removed",
         making: &[&["seat", "assign", "unseated", "ann"], &["token", "issue", "unseated", "--user", "ann"]],
         command: &["seat", "remove", "unseated", "ann", "--yes"],
+        request: ("DELETE", "/seats/ann"),
     },
     Loss {
         organization: "cancelled",
         verdict: "401 subscription_ended",
         making: &[&["token", "issue", "cancelled", "--site"]],
         command: &["org", "cancel", "cancelled", "--yes"],
+        request: ("POST", "/cancel"),
     },
 ];
 
@@ -71,6 +78,8 @@ pub const LOSSES: [Loss; 5] = [
 pub struct Scene {
     pub place: Arc<Place>,
     pub gate: Process,
+    /// The ids of the tokens that [`LOSSES`] befall.
+    ids: Vec<String>,
     hammers: Vec<Hammer>,
     bystander: Hammer,
 }
@@ -96,19 +105,22 @@ impl Scene {
     pub async fn new() -> Self {
         let place = Arc::new(Place::new());
         let gate = place.serve();
-        let tokens = LOSSES.map(|loss| {
-            place.must(&["org", "create", loss.organization]);
-            let printed = loss.making.iter().map(|command| place.must(command));
-            printed.fold(String::new(), |_, last| last.trim_end().to_owned())
-        });
+        let (tokens, ids): (Vec<_>, Vec<_>) = LOSSES.iter().map(|loss| token(&place, loss)).unzip();
         let (bystander, _) = place.create_token("bystander");
         let hammers = tokens.iter().map(|token| Hammer::beginning(gate.data, token, CONNECTIONS)).collect();
         let bystander = Hammer::beginning(gate.data, &bystander, OF_BYSTANDER);
-        let scene = Self { place, gate, hammers, bystander };
+        let scene = Self { place, gate, ids, hammers, bystander };
         for hammer in scene.hammers.iter().chain([&scene.bystander]) {
             hammer.until(|seen| seen.served.0 > 0, "nobody is served at the beginning").await;
         }
         scene
+    }
+
+    /// How to ask the API for a loss: method and path.
+    pub fn request(&self, loss: usize) -> (&'static str, String) {
+        let Loss { organization, request: (method, path), .. } = &LOSSES[loss];
+        let path = path.replace("{id}", &self.ids[loss]);
+        (method, format!("/api/v1/organizations/{organization}{path}"))
     }
 
     /// Waits until every connection that a loss befell is refused as it should be, and lets them all ask on for a while. Returns how long after
@@ -132,6 +144,14 @@ impl Scene {
         self.gate.terminate().expect(0, "the gate ends well");
         lags
     }
+}
+
+/// Makes what can be lost. Returns the token's value and its id.
+fn token(place: &Place, loss: &Loss) -> (String, String) {
+    place.must(&["org", "create", loss.organization]);
+    let made: Vec<_> = loss.making.iter().map(|command| place.must_json(command)).collect();
+    let token = made.last().unwrap();
+    (token["token"].as_str().unwrap().to_owned(), token["id"].as_str().unwrap().to_owned())
 }
 
 impl Hammer {

@@ -38,10 +38,15 @@ pub(super) async fn groups_are_kept_with_members_and_grants(config: &Config) {
     assert_eq!(raised.members, ["ann", "zed"]);
     assert_eq!(raised.grants, [grant("a/b", Permission::Write), grant("z", Permission::Admin)]);
     assert_eq!(store.group("acme", "dev").await.unwrap(), Some(raised.clone()));
-    assert_eq!(store.groups("acme").await.unwrap(), std::slice::from_ref(&raised));
+    assert_eq!(store.groups("acme", None, 100).await.unwrap(), std::slice::from_ref(&raised));
     assert_eq!(store.group("acme", "none").await.unwrap(), None);
-    assert_eq!(store.restrictions("acme").await.unwrap(), ["a/b", "z"]);
-    assert_eq!(store.restrictions("zoo").await.unwrap(), Vec::<String>::new());
+    let restricted = ["a/b", "z"].map(|channel| channelgate::store::Restriction {
+        channel: channel.to_owned(),
+        groups: vec!["dev".to_owned()],
+    });
+    assert_eq!(store.restrictions("acme", None, 100).await.unwrap(), restricted);
+    assert_eq!(store.restriction("acme", "z").await.unwrap().as_ref(), restricted.last());
+    assert_eq!(store.restrictions("zoo", None, 100).await.unwrap(), []);
     // What is so already is no change.
     let (position, head) = (store.position().await.unwrap(), store.audit_head().await.unwrap());
     assert_eq!(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap(), raised);
@@ -60,8 +65,8 @@ pub(super) async fn groups_are_kept_with_members_and_grants(config: &Config) {
         store.grant("acme", "none", &grant("z", Permission::Read), &by(), NOW).await.unwrap_err(),
         store.unrestrict("acme", "none", &by(), NOW).await.unwrap_err(),
         store.unrestrict("zoo", "z", &by(), NOW).await.unwrap_err(),
-        store.groups("none").await.unwrap_err(),
-        store.restrictions("none").await.unwrap_err(),
+        store.groups("none", None, 100).await.unwrap_err(),
+        store.restrictions("none", None, 100).await.unwrap_err(),
     ] {
         assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
     }
@@ -117,8 +122,8 @@ pub(super) async fn tokens_have_the_rights_of_their_groups(config: &Config) {
     for value in ["ann", "bob", "as ann"] {
         assert_eq!(rights(&store, value).await, x(right("ops", Permission::Read)), "{value}");
     }
-    assert_eq!(store.unrestrict("acme", "x", &by(), NOW).await.unwrap(), ["dev", "ops"]);
-    assert_eq!(store.unrestrict("acme", "y", &by(), NOW).await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.unrestrict("acme", "x", &by(), NOW).await.unwrap().groups, ["dev", "ops"]);
+    assert_eq!(store.unrestrict("acme", "y", &by(), NOW).await.unwrap().groups, Vec::<String>::new());
     for value in ["site", "ann", "as ops"] {
         assert_eq!(rights(&store, value).await.of("x"), Right::Unrestricted, "{value}");
     }

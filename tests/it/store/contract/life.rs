@@ -294,14 +294,14 @@ pub(super) async fn seats_are_assigned_changed_and_listed(config: &Config) {
     assert_eq!(assign("bob", Role::Member, later(2)).await, bob, "nothing changes");
     let admin = assign("bob", Role::Admin, later(3)).await;
     assert_eq!((admin.role, admin.assigned_at), (Role::Admin, NOW));
-    assert_eq!(store.seats("acme").await.unwrap(), [ann, admin.clone()]);
+    assert_eq!(store.seats("acme", None, 100).await.unwrap(), [ann, admin.clone()]);
     assert_eq!(store.seat("acme", "bob").await.unwrap(), Some(admin));
     assert_eq!(store.seat("acme", "eve").await.unwrap(), None);
     let bad = store.assign_seat("acme", "a b", Role::Member, &by(), NOW).await.unwrap_err();
     assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
     for missing in [
         store.assign_seat("none", "ann", Role::Member, &by(), NOW).await.unwrap_err(),
-        store.seats("none").await.unwrap_err(),
+        store.seats("none", None, 100).await.unwrap_err(),
         store.remove_seat("none", "bob", &by(), NOW).await.unwrap_err(),
         store.remove_seat("acme", "eve", &by(), NOW).await.unwrap_err(),
         store.cancel_organization("none", &by(), NOW).await.unwrap_err(),
@@ -349,7 +349,7 @@ pub(super) async fn seat_removed_takes_tokens_and_groups_with_it(config: &Config
     for record in [&site_token, &bob, &as_group] {
         assert_eq!(token(&store, record.id).await, *record, "others are not concerned");
     }
-    for group in store.groups("acme").await.unwrap() {
+    for group in store.groups("acme", None, 100).await.unwrap() {
         assert_eq!(group.members, Vec::<String>::new());
     }
     assert_eq!(store.seat("acme", "ann").await.unwrap(), None);

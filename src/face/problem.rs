@@ -2,14 +2,15 @@
 
 use http::HeaderValue;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A problem's media type.
-pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What a person is told. Every member but `status` is a string and the whole is an object: conda crashes on anything else
 /// (conda `exceptions.py`, `CondaHTTPError`), and so does anaconda-auth on an `error` that is not an object.
-#[derive(Debug, Serialize)]
-pub(super) struct Problem<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -22,11 +23,12 @@ pub(super) struct Problem<'a> {
     /// conda prints it; the same sentence as `detail`.
     message: &'a str,
     request_id: &'a str,
+    #[schema(inline)]
     error: ErrorObject<'a>,
 }
 
 /// What anaconda-auth reads.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ErrorObject<'a> {
     code: &'static str,
     message: &'a str,
@@ -34,7 +36,7 @@ struct ErrorObject<'a> {
 
 impl<'a> Problem<'a> {
     /// A problem body.
-    pub(super) fn new(
+    pub fn new(
         status: u16,
         code: &'static str,
         title: &'static str,
@@ -55,7 +57,7 @@ impl<'a> Problem<'a> {
     }
 
     /// Its JSON.
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self) -> Vec<u8> {
         // Strings and numbers always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -14,7 +14,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client: the peer's, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For` (else `Forwarded`,
 /// RFC 7239) that is not one itself. Whoever is not trusted can claim nothing.
-pub(super) fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.ip().to_canonical();
     if !is_trusted(client) {

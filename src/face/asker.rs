@@ -1,0 +1,70 @@
+//! From a credential to whoever shows it.
+//!
+//! For a token in memory nothing here awaits, allocates or holds a lock across calls (`tests/alloc.rs`, `benches/admit.rs`).
+
+use crate::auth::{Carrier, Credential};
+use crate::policy::Caller;
+use crate::token::TokenDigest;
+use crate::verify::{Lookup, LookupError, Verifier};
+
+/// Who asks, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Where the credential stood, if there was one.
+    pub carrier: Option<Carrier>,
+    /// Who it makes them.
+    pub caller: Caller,
+}
+
+/// A credential once its secret is out of scope.
+pub struct Shown {
+    carrier: Option<Carrier>,
+    what: What,
+}
+
+enum What {
+    Nothing { masked: bool },
+    Nonsense,
+    Remembered(Lookup),
+    Digest(TokenDigest),
+}
+
+impl Shown {
+    /// The part that sees the secret; it ends before anything can await.
+    pub fn new(credential: Credential<'_>, verifier: &Verifier) -> Self {
+        let (secret, carrier) = match credential {
+            Credential::Absent { masked } => return Self { carrier: None, what: What::Nothing { masked } },
+            Credential::Presented { secret, carrier } => (secret, carrier),
+        };
+        let digest = secret.digest();
+        let what = match verifier.recall(&digest) {
+            Some(lookup) => What::Remembered(lookup),
+            // Only what memory does not know is screened: the checksum costs a second digest.
+            None if secret.is_plausible() => What::Digest(digest),
+            None => What::Nonsense,
+        };
+        Self { carrier: Some(carrier), what }
+    }
+
+    /// Who shows it.
+    ///
+    /// # Errors
+    ///
+    /// The store does not answer and the token is not in memory, whether it has a token's form or not.
+    pub async fn asker(self, verifier: &Verifier) -> Result<Asker, LookupError> {
+        let caller = match self.what {
+            What::Nothing { masked } => Caller::Anonymous { masked },
+            What::Nonsense => caller(verifier.lookup_implausible()?),
+            What::Remembered(lookup) => caller(lookup),
+            What::Digest(digest) => caller(verifier.lookup(&digest).await?),
+        };
+        Ok(Asker { carrier: self.carrier, caller })
+    }
+}
+
+fn caller(lookup: Lookup) -> Caller {
+    match lookup {
+        Lookup::Known(token) => Caller::Known(token),
+        Lookup::Unknown => Caller::Unknown,
+    }
+}

@@ -1,0 +1,49 @@
+//! Groups, grants and restrictions through the API.
+
+use serde_json::{Value, json};
+
+use super::stage::{Stage, value};
+
+#[tokio::test]
+async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted() {
+    let stage = Stage::new().await;
+    let root = stage.token("acme", "all").await;
+    let at = |rest: &str| format!("/api/v1/organizations/acme/{rest}");
+    let alice = value(&stage.post(&root, &at("seats/alice/token"), Value::Null).await);
+    let bob = value(&stage.post(&root, &at("seats/bob/token"), Value::Null).await);
+    let created = stage.post(&root, &at("groups"), json!({"name": "builders"})).await;
+    assert_eq!((created.status, created.header("location")), (201, Some(&*at("groups/builders"))));
+    let added = stage.put(&root, &at("groups/builders/members/alice"), Value::Null).await;
+    assert_eq!(added.json()["members"], json!(["alice"]));
+    let granted = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "write"})).await;
+    assert_eq!(granted.json()["grants"], json!([{"channel": "main", "permission": "write"}]));
+    assert_eq!(
+        (stage.reads(&alice).await, stage.reads(&bob).await),
+        ("200".into(), "403 channel_forbidden".into())
+    );
+    let nested = stage.put(&root, &at("groups/builders/grants/team%2Fnested"), Value::Null).await;
+    assert_eq!(nested.json()["grants"][1], json!({"channel": "team/nested", "permission": "read"}));
+    let listed = stage.get(&root, &at("restrictions")).await.json();
+    assert_eq!(listed[0], json!({"org": "acme", "channel": "main", "groups": ["builders"]}));
+    let one = stage.get(&root, &at("restrictions/team%2Fnested")).await;
+    assert_eq!(one.json()["channel"], "team/nested");
+    let ungranted = stage.delete(&root, &at("groups/builders/grants/main")).await;
+    assert_eq!(ungranted.json()["grants"].as_array().unwrap().len(), 1);
+    assert_eq!(stage.reads(&alice).await, "403 channel_forbidden");
+    let lifted = stage.delete(&root, &at("restrictions/main")).await;
+    assert_eq!((lifted.status, lifted.json()["channel"].as_str()), (200, Some("main")));
+    assert_eq!((stage.reads(&alice).await, stage.reads(&bob).await), ("200".into(), "200".into()));
+    assert_eq!(stage.delete(&root, &at("restrictions/main")).await.verdict(), "404 not_found");
+    let removed = stage.delete(&root, &at("groups/builders/members/alice")).await;
+    assert_eq!(removed.json()["members"], json!([]));
+    assert_eq!(stage.delete(&root, &at("groups/builders/members/alice")).await.verdict(), "404 not_found");
+    assert_eq!(
+        stage.put(&root, &at("groups/builders/grants/open"), Value::Null).await.verdict(),
+        "422 value_invalid"
+    );
+    assert_eq!(
+        stage.put(&root, &at("groups/builders/members/eve"), Value::Null).await.verdict(),
+        "404 not_found"
+    );
+    assert_eq!(stage.post(&root, &at("groups"), json!({"name": "builders"})).await.verdict(), "409 conflict");
+}
