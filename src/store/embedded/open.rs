@@ -39,6 +39,14 @@ impl Embedded {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
+                // A transaction that SQLite ended by itself, as on a full disk, cannot be ended again: the driver would take the
+                // connection for one with an open transaction for ever, and refuse to begin another. The ping lets what is under way end.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
         };
         Ok(Self {
             writer: pool(1).connect_lazy_with(writing),

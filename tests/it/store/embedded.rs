@@ -476,3 +476,22 @@ async fn audit_cut_is_found_by_its_head() {
         assert!(matches!(with_head, AuditVerdict::Cut { head } if head.seq == left), "{with_head:?}");
     }
 }
+
+/// A full disk, and other failures of the system, make SQLite end the transaction by itself.
+#[tokio::test]
+async fn a_transaction_that_the_database_ended_by_itself_leaves_the_store_usable() {
+    let place = Temporary::new().await;
+    filled(&place).await;
+    let store = place.open().await;
+    let mut raw = place.raw().await;
+    let full = "CREATE TRIGGER full BEFORE INSERT ON tokens BEGIN SELECT RAISE(ROLLBACK, 'as if the disk were full'); END";
+    sqlx::raw_sql(full).execute(&mut raw).await.unwrap();
+    let insert = async |name: &str| {
+        store.insert_token(&scoped("acme", name), &digest(name), &by(), NOW, Duration::ZERO).await
+    };
+    let failed = insert("a").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Corrupt, "{failed}");
+    sqlx::raw_sql("DROP TRIGGER full").execute(&mut raw).await.unwrap();
+    insert("b").await.unwrap();
+    assert_eq!(store.token_by_name("acme", "a").await.unwrap(), None);
+}
