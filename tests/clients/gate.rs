@@ -23,6 +23,8 @@ pub(crate) struct Gate {
     config: PathBuf,
     /// `http://127.0.0.1:1234`: where the data plane is.
     pub(crate) origin: String,
+    /// The same of the admin plane.
+    pub(crate) admin: String,
     /// The certificate authority a client has to trust, of a gate with TLS.
     pub(crate) authority: Option<PathBuf>,
     /// The token that the first start wrote down.
@@ -62,7 +64,7 @@ fn shared(place: &Mutex<Weak<Gate>>, start: impl FnOnce() -> Gate) -> Arc<Gate> 
 }
 
 impl Gate {
-    fn start(with_tls: bool) -> Self {
+    pub(crate) fn start(with_tls: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = with_tls.then(|| write_certificates(directory.path()));
         let config = directory.path().join("channelgate.toml");
@@ -80,7 +82,7 @@ impl Gate {
             let log = Arc::clone(&log);
             move || follow(stderr, &log, &ready)
         });
-        let Ok(origin) = announced.recv_timeout(READY_WITHIN) else {
+        let Ok([origin, admin]) = announced.recv_timeout(READY_WITHIN) else {
             // Nothing owns the child yet.
             let _ = child.kill();
             let _ = child.wait();
@@ -88,12 +90,27 @@ impl Gate {
         };
         let site_token = fs::read_to_string(directory.path().join("var/bootstrap-token")).unwrap();
         let site_token = site_token.trim_end().to_owned();
-        Self { child, directory, config, origin, authority, site_token, log }
+        Self { child, directory, config, origin, admin, authority, site_token, log }
     }
 
     /// A new token of the organization `default` that may read every channel.
     pub(crate) fn create_token(&self, name: &str) -> Token {
         self.command(&["token", "create", "default", "--name", name, "--scopes", "repos", "--json"])
+    }
+
+    /// A new token that may do everything in every organization.
+    pub(crate) fn create_operator_token(&self, name: &str) -> Token {
+        self.command(&[
+            "token",
+            "create",
+            "default",
+            "--name",
+            name,
+            "--scopes",
+            "all",
+            "--operator",
+            "--json",
+        ])
     }
 
     /// Revokes a token on the command line, beside the running gate, and waits until the gate knows.
@@ -116,12 +133,12 @@ impl Gate {
         self.log.lock().unwrap().clone()
     }
 
-    fn command<T: for<'de> Deserialize<'de>>(&self, arguments: &[&str]) -> T {
+    pub(crate) fn command<T: for<'de> Deserialize<'de>>(&self, arguments: &[&str]) -> T {
         let output = self.run(arguments);
         serde_json::from_slice(&output).unwrap_or_else(|error| panic!("channelgate {arguments:?}: {error}"))
     }
 
-    fn run(&self, arguments: &[&str]) -> Vec<u8> {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Vec<u8> {
         let output = binary(&self.config, self.directory.path()).args(arguments).output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "channelgate {arguments:?}: {}\n{words}", output.status);
@@ -215,11 +232,12 @@ fn write_certificates(directory: &Path) -> PathBuf {
 }
 
 /// Keeps what the gate says and tells when it is ready, and where.
-fn follow(stderr: impl Read, log: &Mutex<String>, ready: &Sender<String>) {
+fn follow(stderr: impl Read, log: &Mutex<String>, ready: &Sender<[String; 2]>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        if let Some(rest) = line.strip_prefix("channelgate ready data=") {
+        if let Some(places) = line.strip_prefix("channelgate ready data=") {
+            let (data, admin) = places.split_once(" admin=").unwrap();
             // Nobody listens any more only if the time was up.
-            let _ = ready.send(rest.split(' ').next().unwrap_or_default().to_owned());
+            let _ = ready.send([data, admin].map(str::to_owned));
         }
         let mut log = log.lock().unwrap();
         log.push_str(&line);

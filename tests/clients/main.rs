@@ -1,7 +1,7 @@
 //! The gate before a real client: py-rattler, the network stack of rattler and pixi, solves and installs the packages of
 //! `tests/fixtures/` through a running `channelgate`, with every carrier it knows.
 //!
-//! `venv.rs` makes the client, `gate.rs` runs the gate, `client.rs` drives one against the other; `installs.rs` and `refusals.rs`
+//! `description.rs` lets schemathesis ask the admin API whatever its description allows. `venv.rs` makes the client, `gate.rs` runs the gate, `client.rs` drives one against the other; `installs.rs` and `refusals.rs`
 //! are the tests. `driver.rs` runs the client against a plain file server, so that a fault of the client or of the fixtures is not
 //! taken for one of the gate.
 //!
@@ -17,6 +17,7 @@
 )]
 
 mod client;
+mod description;
 mod driver;
 mod gate;
 mod installs;

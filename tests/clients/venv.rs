@@ -1,4 +1,4 @@
-//! The virtual environment with the real client, made once and shared by all runs. `client.rs` uses it.
+//! The virtual environments with what the tests drive, each made once and shared by all runs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,20 +7,31 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// The environment's Python, with `requirements.txt` installed.
+/// A Python with the client, `requirements.txt`.
 ///
 /// # Panics
 ///
 /// Where there is no python3, or the requirements cannot be installed.
 pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/requirements.txt");
-        let place =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-venv-{}", key(&requirements)));
-        make_once(&place, &requirements);
-        place.join("bin/python")
-    })
+    PYTHON.get_or_init(|| environment("requirements.txt").join("bin/python"))
+}
+
+/// The program of `requirements-schemathesis.txt`.
+///
+/// # Panics
+///
+/// Where there is no python3, or the requirements cannot be installed.
+pub(crate) fn schemathesis() -> &'static Path {
+    static SCHEMATHESIS: OnceLock<PathBuf> = OnceLock::new();
+    SCHEMATHESIS.get_or_init(|| environment("requirements-schemathesis.txt").join("bin/schemathesis"))
+}
+
+fn environment(requirements: &str) -> PathBuf {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(requirements);
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-venv-{}", key(&requirements)));
+    make_once(&place, &requirements);
+    place
 }
 
 /// Changes with the requirements and with the Python, whose path a virtual environment holds.
@@ -62,6 +73,6 @@ fn run(command: &mut Command) -> String {
 }
 
 const HOW_TO_INSTALL: &str = "\
-tests/clients drives a real conda client, which needs python3 (3.10 or newer) with its venv module and, the first time, PyPI or \
+tests/clients drives a real conda client and schemathesis, which need python3 (3.10 or newer) with its venv module and, the first time, PyPI or \
 a mirror that pip is configured for. Debian and Ubuntu: apt-get install python3 python3-venv. Fedora: dnf install python3. \
 macOS: brew install python3.";
