@@ -150,5 +150,6 @@ fn is_of_many(which: &Which) -> bool {
 /// Bounds the time for which one call holds the lock, to some 50 ms.
 const TOKENS_PER_CALL: u32 = 1_000;
 
-/// For how long the lock is left alone before the next call: as long as it was held. SQLite tries for a lock every 25 to 100 ms.
-const PAUSE: Duration = Duration::from_millis(50);
+/// For how long the lock is left alone before the next call. SQLite tries for a lock every 100 ms at the least: whoever waits for it in
+/// another process gets it now.
+const PAUSE: Duration = Duration::from_millis(110);
