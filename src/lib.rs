@@ -28,7 +28,7 @@
 //! L7  config                         raw file -> meaning
 //! L6  gateway  admin                 faces: data plane, admin plane
 //!     face                           what they share: who asks, problem bodies, the objects that are shown
-//! L5  verify  ledger  index          memories in front of the ports: tokens, their last use, inspected indexes
+//! L5  verify  ledger  cache  index   memories in front of the ports: tokens, their last use, packages, inspected indexes
 //! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
@@ -55,6 +55,7 @@ pub mod account;
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod conda;

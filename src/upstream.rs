@@ -24,6 +24,7 @@ mod config;
 mod directory;
 mod error;
 mod http;
+mod identity;
 mod meters;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::semantics::{CacheControl, Span, Validators};
 pub use body::{Body, BodyError};
 pub use config::{Auth, Limits, Mistake, SecretSource, Timeouts, UpstreamConfig, UpstreamConfigError};
 pub use error::{FetchError, Invalid, RedirectFault, Unavailable};
+pub use identity::{NotAnId, UpstreamsId};
 pub use meters::{Meters, Outcome};
 
 use body::{Source, Turn};
@@ -47,6 +49,7 @@ use meters::Tally;
 
 /// The upstreams of one channel, in the order in which they are asked.
 pub struct Upstreams {
+    id: UpstreamsId,
     members: Vec<Member>,
     meters: Meters,
 }
@@ -149,7 +152,12 @@ impl Upstreams {
     ///
     /// Lists everything that is wrong, with all upstreams.
     pub fn new(configs: &[UpstreamConfig], meters: Meters) -> Result<Self, UpstreamConfigError> {
-        Ok(Self { members: config::build(configs)?, meters })
+        Ok(Self { id: UpstreamsId::of(configs), members: config::build(configs)?, meters })
+    }
+
+    /// What tells these upstreams from others.
+    pub fn id(&self) -> UpstreamsId {
+        self.id
     }
 
     /// Asks one upstream after the other until one answers; see the module's page for what counts as an answer.

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header::{AGE, CACHE_CONTROL};
+use serde::{Deserialize, Serialize};
 
 /// The response directives that matter to a gate (RFC 9111 section 5.2.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CacheControl {
     /// What is left of `max-age` after the `Age` that the response has already (RFC 9111 section 4.2.3), in seconds: clients count from
     /// now.

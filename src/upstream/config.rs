@@ -244,6 +244,16 @@ fn directory_path(url: &str) -> Result<PathBuf, &'static str> {
     if path.contains('\0') { Err("contains NUL") } else { Ok(PathBuf::from(path.into_owned())) }
 }
 
+/// Where the upstream of a usable URL is, in one spelling: without what may be written in several ways.
+pub(super) fn identity(url: &str) -> String {
+    let place = if url.starts_with("file:") {
+        directory_path(url).map(|path| format!("file:{}", path.display()))
+    } else {
+        http_url(url).map(String::from)
+    };
+    place.map_or_else(|_| url.to_owned(), |place| place.trim_end_matches('/').to_owned())
+}
+
 /// The URL of an HTTP upstream.
 pub(super) fn http_url(url: &str) -> Result<Url, &'static str> {
     let parsed = Url::parse(url).map_err(|_| "is not a URL; expected http(s)://host/path or file:///path")?;

@@ -12,6 +12,7 @@
 #![allow(unreachable_pub)]
 
 mod admin;
+mod cache;
 mod cli;
 mod explain;
 mod gateway;

@@ -1,0 +1,146 @@
+//! What an object of the cache is of: a file of a channel, as one set of upstreams has it. Never of a client or its credential.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+use super::sha256::{Hashing, Sha256};
+use crate::conda::{ChannelName, UpstreamPath};
+use crate::upstream::UpstreamsId;
+
+/// Names one object.
+///
+/// The channel is the gate's, the path is that below the channel (label, subdirectory, file), and the upstreams are those that the channel
+/// had when the object was fetched: a channel that is given other upstreams has none of the old ones' objects.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    channel: ChannelName,
+    upstreams: UpstreamsId,
+    path: String,
+    part: Part,
+    digest: KeyDigest,
+}
+
+/// Which of the things that are kept for one path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The file as the upstream sent it.
+    #[default]
+    File,
+    /// The table of package digests that was made from it, where it is an index.
+    Digests,
+    /// A representation of an index that the gate made of another one of the same generation.
+    Made,
+}
+
+/// The SHA-256 of a key, by which its object is found in memory and on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyDigest([u8; 32]);
+
+impl Key {
+    /// The key of a file.
+    pub fn new(channel: &ChannelName, upstreams: UpstreamsId, path: &UpstreamPath) -> Self {
+        Self::from_parts(channel.clone(), upstreams, path.decoded().to_owned(), Part::File)
+    }
+
+    /// The key of what else is kept for the same path.
+    #[must_use]
+    pub fn of_part(&self, part: Part) -> Self {
+        Self::from_parts(self.channel.clone(), self.upstreams, self.path.clone(), part)
+    }
+
+    /// The key of the object that has these facts.
+    pub(super) fn of(facts: &Facts) -> Self {
+        Self::from_parts(facts.channel.clone(), facts.upstreams, facts.path.clone(), facts.part)
+    }
+
+    fn from_parts(channel: ChannelName, upstreams: UpstreamsId, path: String, part: Part) -> Self {
+        let digest = KeyDigest::new(&channel, upstreams, &path, part);
+        Self { channel, upstreams, path, part, digest }
+    }
+
+    /// The gate's channel.
+    pub fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// The upstreams that the object is from.
+    pub fn upstreams(&self) -> UpstreamsId {
+        self.upstreams
+    }
+
+    /// The decoded path below the channel, without a leading slash: [`UpstreamPath::decoded`].
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Which of the things kept for the path.
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    /// The digest of all of it.
+    pub fn digest(&self) -> KeyDigest {
+        self.digest
+    }
+}
+
+/// `<channel>/<path>`, for people.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.channel, self.path)?;
+        match self.part {
+            Part::File => Ok(()),
+            Part::Digests => f.write_str(" (digests)"),
+            Part::Made => f.write_str(" (made here)"),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self} of {})", self.upstreams)
+    }
+}
+
+impl KeyDigest {
+    fn new(channel: &ChannelName, upstreams: UpstreamsId, path: &str, part: Part) -> Self {
+        let part: &[u8] = match part {
+            Part::File => b"file",
+            Part::Digests => b"digests",
+            Part::Made => b"made",
+        };
+        let mut hashing = Hashing::new();
+        for piece in [channel.as_str().as_bytes(), upstreams.as_bytes(), path.as_bytes(), part] {
+            // With its length before it, so that no two keys have the same bytes.
+            hashing.update(&(piece.len() as u64).to_le_bytes());
+            hashing.update(piece);
+        }
+        Self(*hashing.finish().as_bytes())
+    }
+
+    /// A digest of which these are the bytes: as the name of an object's file tells.
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// 64 lower-case hexadecimal digits.
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Sha256::from_bytes(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyDigest({self})")
+    }
+}

@@ -1,0 +1,86 @@
+//! What is counted of the cache.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// The cache's metrics. No label holds a client's string.
+#[derive(Clone, Debug)]
+pub struct Meters {
+    /// Disk space that objects take, in bytes.
+    pub bytes: IntGauge,
+    /// Whole objects.
+    pub objects: IntGauge,
+    /// Disk space set aside for objects that are being fetched, in bytes.
+    pub draft_bytes: IntGauge,
+    /// Objects removed to make room.
+    pub evictions: IntCounter,
+    /// Disk space that evictions freed, in bytes.
+    pub evicted_bytes: IntCounter,
+    /// Files that were removed because they were no objects: torn, or nothing of the gate's.
+    pub bad_footers: IntCounter,
+    /// Objects that were removed because their bytes had changed on the disk.
+    pub bad_bodies: IntCounter,
+    /// Objects whose bytes were checked in the background or by command.
+    pub scrubbed: IntCounter,
+    /// Their bytes.
+    pub scrubbed_bytes: IntCounter,
+    /// Failures of the disk that no request had to end for: an object could not be opened, removed or marked.
+    pub disk_errors: IntCounter,
+}
+
+impl Meters {
+    /// Makes the metrics and registers them.
+    ///
+    /// # Errors
+    ///
+    /// The registry has metrics of these names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let bad = IntCounterVec::new(
+            Opts::new(
+                "channelgate_cache_bad_objects_total",
+                "Files removed from the cache because they were not what they should be, by what was wrong.",
+            ),
+            &["fault"],
+        )?;
+        registry.register(Box::new(bad.clone()))?;
+        Ok(Self {
+            bytes: gauge("channelgate_cache_bytes", "Disk space that whole objects take.")?,
+            objects: gauge("channelgate_cache_objects", "Whole objects in the cache.")?,
+            draft_bytes: gauge(
+                "channelgate_cache_draft_bytes",
+                "Disk space set aside for objects that are being fetched.",
+            )?,
+            evictions: counter(
+                "channelgate_cache_evictions_total",
+                "Objects removed to make room for others.",
+            )?,
+            evicted_bytes: counter(
+                "channelgate_cache_evicted_bytes_total",
+                "Disk space that evictions freed.",
+            )?,
+            bad_footers: bad.with_label_values(&["footer"]),
+            bad_bodies: bad.with_label_values(&["body"]),
+            scrubbed: counter(
+                "channelgate_cache_scrubbed_total",
+                "Objects whose bytes were checked against their digest.",
+            )?,
+            scrubbed_bytes: counter(
+                "channelgate_cache_scrubbed_bytes_total",
+                "Bytes of objects that were checked against their digest.",
+            )?,
+            disk_errors: counter(
+                "channelgate_cache_disk_errors_total",
+                "Failures of the cache's disk that were survived: an object could not be opened, removed or marked.",
+            )?,
+        })
+    }
+}
