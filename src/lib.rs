@@ -33,7 +33,7 @@
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
 //! L1  conda  semantics      ┘ conda vocabulary and path grammar; HTTP semantics without I/O
-//! L0  clock  metrics  logging
+//! L0  clock  metrics  logging  reading
 //! ```
 //!
 //! A module names only modules of lower layers; `tests/it/layering.rs` holds that. The crate is a library with a small binary so that
@@ -67,6 +67,7 @@ pub mod ledger;
 pub mod logging;
 pub mod metrics;
 pub mod policy;
+pub mod reading;
 pub mod semantics;
 pub mod server;
 pub mod store;

@@ -166,14 +166,31 @@ impl Upstreams {
     ///
     /// [`FetchError`], as soon as an upstream answers wrongly or has no such file, or after the last one did not answer.
     pub async fn fetch(&self, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
+        self.fetch_from(0, ask).await
+    }
+
+    /// As [`Upstreams::fetch`], but the first that is asked is the one with number `start`, and after the last comes the first: for whoever
+    /// goes on with a body that one of them has begun. A number too high counts on from the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstreams::fetch`].
+    pub async fn fetch_from(&self, start: usize, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
         let mut last = FetchError::Unavailable(Unavailable::Connect);
-        for (index, member) in self.members.iter().enumerate() {
+        let count = self.members.len();
+        let start = start.checked_rem(count).unwrap_or(0);
+        for (index, member) in self.members.iter().enumerate().cycle().skip(start).take(count) {
             match member.fetch(index, ask, &self.meters).await {
                 Err(FetchError::Unavailable(reason)) => last = FetchError::Unavailable(reason),
                 decided => return decided,
             }
         }
         Err(last)
+    }
+
+    /// The origin or directory of one of them, for people; empty if there is none of that number.
+    pub fn name(&self, index: usize) -> &str {
+        self.members.get(index).map_or("", |member| &member.name)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use super::through::Bypass;
+
 /// The cache's metrics. No label holds a client's string.
 #[derive(Clone, Debug)]
 pub struct Meters {
@@ -25,6 +27,17 @@ pub struct Meters {
     pub scrubbed_bytes: IntCounter,
     /// Failures of the disk that no request had to end for: an object could not be opened, removed or marked.
     pub disk_errors: IntCounter,
+    /// Drafts begun for files that were fetched.
+    pub fills: IntCounter,
+    /// Orders that joined a fetch under way instead of beginning one.
+    pub followers: IntCounter,
+    /// Times that the rest of a body was asked for because an upstream had died.
+    pub resumes: IntCounter,
+    /// Files that were not what the index promised, after the index was asked anew.
+    pub verification_failures: IntCounter,
+    /// Fetches under way.
+    pub flights: IntGauge,
+    bypasses: IntCounterVec,
 }
 
 impl Meters {
@@ -52,6 +65,17 @@ impl Meters {
             &["fault"],
         )?;
         registry.register(Box::new(bad.clone()))?;
+        let bypasses = IntCounterVec::new(
+            Opts::new(
+                "channelgate_cache_bypass_total",
+                "Files that were served or refused without being kept, by why they were not.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(bypasses.clone()))?;
+        for reason in Bypass::ALL {
+            bypasses.with_label_values(&[reason.as_str()]);
+        }
         Ok(Self {
             bytes: gauge("channelgate_cache_bytes", "Disk space that whole objects take.")?,
             objects: gauge("channelgate_cache_objects", "Whole objects in the cache.")?,
@@ -81,6 +105,29 @@ impl Meters {
                 "channelgate_cache_disk_errors_total",
                 "Failures of the cache's disk that were survived: an object could not be opened, removed or marked.",
             )?,
+            fills: counter(
+                "channelgate_cache_fills_total",
+                "Files that began to be fetched into the cache.",
+            )?,
+            followers: counter(
+                "channelgate_cache_followers_total",
+                "Requests that joined a fetch under way instead of beginning one.",
+            )?,
+            resumes: counter(
+                "channelgate_cache_resumes_total",
+                "Times that the rest of a body was asked for because an upstream had died.",
+            )?,
+            verification_failures: counter(
+                "channelgate_cache_verification_failures_total",
+                "Fetched files that were not what their channel's index promised, after the index was asked anew.",
+            )?,
+            flights: gauge("channelgate_cache_flights", "Fetches into the cache under way.")?,
+            bypasses,
         })
+    }
+
+    /// The counter of files that were not kept for this reason.
+    pub fn bypasses(&self, reason: Bypass) -> IntCounter {
+        self.bypasses.with_label_values(&[reason.as_str()])
     }
 }

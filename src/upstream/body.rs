@@ -16,8 +16,8 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::directory::FileReader;
 use super::meters::{Outcome, Tally};
+use crate::reading::Reader;
 
 /// One of the upstream's [`super::Limits::concurrent_requests_max`] places; free again when the last clone is dropped.
 pub(super) type Turn = Arc<OwnedSemaphorePermit>;
@@ -39,7 +39,7 @@ pub struct Body {
 pub(super) enum Source {
     Nothing,
     Http(Incoming),
-    File(FileReader),
+    File(Reader),
 }
 
 /// Why a body that had begun did not reach its end.
@@ -84,7 +84,7 @@ impl Body {
     /// The same bytes once more, from a copy that was made of them: a file of `length` bytes. `space` is what the copy takes of some
     /// bound, given back when nobody needs it any more.
     pub fn again_from(self, file: Arc<std::fs::File>, length: u64, space: Arc<OwnedSemaphorePermit>) -> Self {
-        let source = if length == 0 { Source::Nothing } else { Source::File(FileReader::new(file, 0, None)) };
+        let source = if length == 0 { Source::Nothing } else { Source::File(Reader::new(file, 0, None)) };
         Self { source, remaining: Some(length), watch: IdleWatch::new(COPY_IDLE), turn: Some(space), ..self }
     }
 
@@ -97,7 +97,9 @@ impl Body {
         let polled = match &mut self.source {
             Source::Nothing => Poll::Ready(None),
             Source::Http(incoming) => poll_incoming(incoming, cx),
-            Source::File(file) => file.poll_chunk(self.remaining.unwrap_or(0), cx),
+            Source::File(file) => file
+                .poll_piece(self.remaining.unwrap_or(0), cx)
+                .map(|piece| piece.map(|piece| piece.map_err(BodyError::File))),
         };
         match polled {
             Poll::Ready(ready) => {

@@ -9,9 +9,7 @@
 //! The root is opened by its path for every request. That costs a microsecond and means that a mirror swapped in by rename, or a
 //! symlinked root that was pointed elsewhere, is seen at once, and that a root that went away is an outage and not an empty channel.
 //!
-//! It must never run file system calls on the reactor: a network mount may hang. Read [`reader`] next.
-
-mod reader;
+//! It must never run file system calls on the reactor: a network mount may hang. Bytes are read by [`crate::reading`].
 
 use std::fs::File;
 use std::io;
@@ -29,9 +27,8 @@ use rustix::io::Errno;
 use super::body::{Source, Turn};
 use super::error::{FetchError, Unavailable};
 use super::{Answer, Ask, Failure, Head, Method};
+use crate::reading::{Held, Reader};
 use crate::semantics::{CacheControl, Conditions, EntityTag, Precondition, Span, Validators};
-
-pub(super) use reader::FileReader;
 
 /// How often a lookup is repeated that the kernel gave up because something was renamed meanwhile (`EAGAIN`, openat2(2)).
 const RACES_MAX: usize = 16;
@@ -85,7 +82,7 @@ impl Directory {
         };
         let source = match (span, ask.method) {
             (Some(span), Method::Get) if span.length() > 0 => {
-                Source::File(FileReader::new(Arc::new(file), span.start, Some(Arc::clone(turn))))
+                Source::File(Reader::new(Arc::new(file), span.start, Some(Arc::clone(turn) as Held)))
             }
             _ => Source::Nothing,
         };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
 const LAYERS: [&[&str]; 12] = [
-    &["clock", "metrics", "logging"],
+    &["clock", "metrics", "logging", "reading"],
     &["conda", "semantics"],
     &["token", "account"],
     &["auth", "policy"],

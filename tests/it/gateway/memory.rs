@@ -195,6 +195,31 @@ async fn start() -> (Hose, Place, Process, u64) {
     (hose, place, gate, at_rest)
 }
 
+/// Files are read in pieces of 128 KiB, one for each reader.
+#[tokio::test]
+async fn five_hundred_slow_readers_of_a_file_cost_less_than_two_hundred_mebibytes() {
+    let place = Place::empty();
+    let noarch = place.path("channel/noarch");
+    std::fs::create_dir_all(&noarch).unwrap();
+    std::fs::File::create(noarch.join("x.conda")).unwrap().set_len(64 * MIB).unwrap();
+    let upstream = format!("file://{}", place.path("channel").display());
+    place.configure(&format!("log.level = \"warn\"\n{}", channel("main", "public", &upstream)));
+    let gate = place.serve();
+    let mut readers = Vec::new();
+    for _ in 0..500 {
+        let mut reader = Reader::http1(gate.data).await;
+        let taken = reader.take(TAKEN_BYTES).await;
+        readers.push((reader, taken));
+    }
+    let peak = gate.memory_bytes("VmHWM");
+    println!("{} MiB at the peak", peak / MIB);
+    assert!(peak < 200 * MIB, "{} MiB at the peak", peak / MIB);
+    // They are not abandoned: some go on to the end.
+    for (reader, taken) in readers.iter_mut().take(FINISHERS) {
+        assert_eq!(*taken + reader.take(64 * MIB - *taken).await, 64 * MIB);
+    }
+}
+
 #[tokio::test]
 async fn slow_http1_readers_cost_little_and_slow_the_upstream() {
     let (hose, _place, gate, at_rest) = start().await;

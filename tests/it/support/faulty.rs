@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -72,6 +73,22 @@ enum Announced {
 enum Step {
     Send(Vec<u8>),
     Wait(Duration),
+    Await(Gate),
+}
+
+/// Something that replies wait for until the test opens it. Clones are the same gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    /// Lets everything pass from now on.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn opened(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -228,6 +245,12 @@ impl Reply {
         self
     }
 
+    /// Adds a pause to the body that ends when the gate is opened.
+    pub fn until(mut self, gate: &Gate) -> Self {
+        self.steps.push(Step::Await(gate.clone()));
+        self
+    }
+
     /// Announces this length instead of the true one.
     pub fn announce(mut self, length: u64) -> Self {
         self.announced = Announced::Length(length);
@@ -342,6 +365,7 @@ async fn send_body<S: AsyncWrite + Unpin>(
     for step in &reply.steps {
         match step {
             Step::Wait(pause) => tokio::time::sleep(*pause).await,
+            Step::Await(gate) => gate.opened().await,
             Step::Send(bytes) if is_chunked => {
                 send(stream, format!("{:x}\r\n", bytes.len()).as_bytes(), shared).await?;
                 send(stream, bytes, shared).await?;

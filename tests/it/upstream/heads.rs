@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use channelgate::semantics::Span;
 use channelgate::upstream::{
-    Answer, FetchError, Invalid, Method, Outcome, RedirectFault, Timeouts, Unavailable, UpstreamConfig,
+    Answer, Ask, FetchError, Invalid, Method, Outcome, RedirectFault, Timeouts, Unavailable, UpstreamConfig,
 };
 use http::StatusCode;
 
-use super::{FILE, Subject, always, config, read};
+use super::{FILE, Subject, always, config, read, upstream_path};
 use crate::support::faulty::{Faulty, Reply, refusing_address};
 
 fn status(code: u16) -> StatusCode {
@@ -371,5 +371,30 @@ async fn part_of_another_version_is_asked_for_again_as_a_whole() {
         let fetched = Subject::of(&server).ask(Method::Get, FILE, &client).await.ok().unwrap();
         assert_eq!(fetched.answer, answer, "{name}");
         assert_eq!(read(fetched).await.unwrap(), bytes.as_bytes(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn fetch_that_begins_elsewhere_asks_all_in_turn() {
+    let rows = [
+        ("the first", 0, [200, 200, 200], 0, [1, 0, 0]),
+        ("the second", 1, [200, 200, 200], 1, [0, 1, 0]),
+        ("the last fails", 2, [200, 200, 503], 0, [1, 0, 1]),
+        ("only the one before answers", 2, [503, 200, 503], 1, [1, 1, 1]),
+        ("a number too high", 4, [200, 200, 200], 1, [0, 1, 0]),
+    ];
+    for (name, start, statuses, answers, asked) in rows {
+        let mut servers = Vec::new();
+        for status in statuses {
+            servers.push(always(Reply::new(status)).await);
+        }
+        let configs: Vec<_> = servers.iter().map(|server| config(&server.url("/chan"))).collect();
+        let subject = Subject::new(&configs);
+        let path = upstream_path(FILE);
+        let ask = Ask { method: Method::Get, path: &path, conditions: None };
+        let fetched = subject.upstreams.fetch_from(start, &ask).await.ok().unwrap();
+        assert_eq!(fetched.upstream, answers, "{name}");
+        assert_eq!(subject.upstreams.name(answers), servers[answers].url(""), "{name}");
+        assert_eq!(servers.iter().map(|server| server.seen().len()).collect::<Vec<_>>(), asked, "{name}");
     }
 }
