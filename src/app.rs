@@ -4,9 +4,10 @@
 //! | --- | --- |
 //! | certificates, upstreams (`app/parts.rs`) | all mistakes, exit 64 |
 //! | the data directory, the store | one sentence that names the file, exit 1 |
+//! | the cache | one sentence that names the directory, exit 1 |
 //! | both listeners | one sentence that names the address, exit 1 |
 //! | the first start (`app/bootstrap.rs`) | one sentence that names the file, exit 1; the next start is the first |
-//! | the feed follower, the ledger's keeper, the audit's head in the log (`app/head.rs`), both planes | – |
+//! | the feed follower, the ledger's keeper, the cache's keeper, the audit's head in the log (`app/head.rs`), both planes | – |
 //!
 //! Two apps in one process work: nothing here is global. Read `app/run.rs` next, for signals.
 
@@ -27,16 +28,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
-pub use self::parts::{ComposeError, store as store_config, verify as verify_config};
+pub use self::parts::{ComposeError, cache, store as store_config, verify as verify_config};
 pub use self::run::serve;
 pub use self::story::story;
 
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
 use crate::admin::{self, Admin};
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
+use crate::index::Indexes;
 use crate::ledger::{self, Ledger};
 use crate::metrics::Metrics;
 use crate::server::{self, Bound, Shutdown, Tls};
@@ -56,6 +59,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     admin: Arc<Admin>,
     upstream_meters: upstream::Meters,
+    indexes: Option<Indexes>,
     tls: Option<Arc<Tls>>,
     started_with: Config,
     shutdown: Shutdown,
@@ -74,9 +78,8 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let metrics = Metrics::new()?;
         let upstream_meters = upstream::Meters::register(metrics.registry())?;
-        let Parts { tls, routing } = parts::compose(config, &upstream_meters)?;
+        let Parts { tls, routes } = parts::compose(config, &upstream_meters)?;
         let tls = tls.map(Arc::new);
-        let surroundings = parts::surroundings(&routing);
 
         DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).with_context(|| {
             format!(
@@ -87,6 +90,11 @@ impl App {
         let store = Store::open(&parts::store(config)).await?;
         let verify_meters = verify::Meters::register(metrics.registry())?;
         let verifier = Verifier::new(store.clone(), clock.clone(), parts::verify(config), verify_meters);
+
+        let cache = parts::cache(config, &clock, &metrics).await?;
+        let indexes = cache.map(|cache| parts::indexes(config, cache, &clock, &metrics));
+        let routing = parts::routing(config, routes, indexes.as_ref());
+        let surroundings = parts::surroundings(&routing);
 
         let data = Bound::bind(config.listen.address)?;
         let admin = Bound::bind(config.admin.address)?;
@@ -113,11 +121,13 @@ impl App {
             let shutdown = shutdown.clone();
             async move { shutdown.begun().await }
         };
-        let companions = vec![
+        let mut companions = vec![
             tokio::spawn(verifier.clone().follow(begun())),
             tokio::spawn(ledger.clone().keep(begun())),
             tokio::spawn(head::tell(store.clone(), begun())),
         ];
+        let disk = indexes.as_ref().map(|indexes| indexes.cache().disk().clone());
+        companions.extend(disk.map(|disk| tokio::spawn(disk.keep(begun()))));
         let limits = parts::server(config);
         let meters = |plane| server::Meters::register(metrics.registry(), plane);
         let planes = vec![
@@ -149,6 +159,7 @@ impl App {
             gateway,
             admin: admin_plane,
             upstream_meters,
+            indexes,
             tls,
             started_with: config.clone(),
             shutdown,
@@ -194,17 +205,23 @@ impl App {
         &self.clock
     }
 
-    /// Takes up a new configuration: channels, upstreams, trusted proxies, and the certificate files anew. Returns the keys that differ
+    /// The package cache, if there is one.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.indexes.as_ref().map(Indexes::cache)
+    }
+
+    /// Takes up a new configuration: channels, upstreams, how long what is cached is right, trusted proxies, and the certificate files anew. Returns the keys that differ
     /// from those the gate was started with but wait for its next start.
     ///
     /// # Errors
     ///
     /// What is wrong with it; the old one stays, whole.
     pub fn reload(&self, config: &Config) -> anyhow::Result<Vec<&'static str>> {
-        let Parts { tls: _, routing } = parts::compose(config, &self.upstream_meters)?;
+        let Parts { tls: _, routes } = parts::compose(config, &self.upstream_meters)?;
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
+        let routing = parts::routing(config, routes, self.indexes.as_ref());
         self.admin.reconfigure(parts::surroundings(&routing));
         self.gateway.reconfigure(routing);
         Ok(parts::needing_restart(&self.started_with, config))

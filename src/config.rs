@@ -31,6 +31,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use url::Url;
@@ -38,7 +39,7 @@ use url::Url;
 pub use self::channel::{Auth, Channel, Location, SecretSource, Source};
 pub use self::environment::Environment;
 pub use self::mistake::{ConfigError, Mistake};
-pub use self::raw::{Admin, AuthKind, Index, Limits, Upstream, Verify};
+pub use self::raw::{Admin, AuthKind, Index, Limits, Network, Upstream, Verify};
 pub use self::store::{Store, StoreUrl};
 use crate::logging;
 
@@ -47,6 +48,8 @@ use crate::logging;
 pub struct Config {
     /// Where the store, the cache and the bootstrap token live unless named elsewhere. `var`.
     pub data_dir: PathBuf,
+    /// Whether anything goes upstream.
+    pub network: Network,
     /// The plane for clients.
     pub listen: Listen,
     /// The plane for operators.
@@ -55,7 +58,7 @@ pub struct Config {
     pub store: Store,
     /// How long what is known of a token holds.
     pub verify: Verify,
-    /// Where indexes are inspected, and later packages kept.
+    /// What is kept of the channels, and for how long it is right.
     pub cache: Cache,
     /// What clients may take.
     pub limits: Limits,
@@ -96,12 +99,22 @@ pub struct TlsFiles {
 /// The cache's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {
-    /// Whether packages are to be kept. This version keeps none and says so ([`Config::notices`]).
+    /// Whether anything is kept.
     pub enabled: bool,
-    /// Where indexes are spooled while they are inspected. `<data_dir>/cache`.
+    /// Where. `<data_dir>/cache`.
     pub directory: PathBuf,
-    /// Bytes that packages may take. 20 GiB.
+    /// Bytes of disk that it may take. 20 GiB.
     pub capacity_bytes: u64,
+    /// How long indexes and metadata are fresh where their upstream says nothing. 60 s.
+    pub revalidate_after: Duration,
+    /// For how long after that they are served while they are asked for anew, where their upstream says nothing. Not at all.
+    pub stale_while_revalidate: Duration,
+    /// For how long after that they are served where asking fails, where their upstream says nothing. 24 h.
+    pub stale_if_error: Duration,
+    /// How long a file stays missing that the upstream does not have. 10 s.
+    pub negative_ttl: Duration,
+    /// Bytes a second of what is kept that are checked in the background; zero checks nothing. 1 MiB.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl Config {
@@ -146,9 +159,9 @@ impl Config {
     /// What a person should know of this configuration although it is no mistake, a sentence each.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
-        if self.cache.enabled {
+        if self.network == Network::Offline {
             notices.push(
-                "cache.enabled is true, but this version keeps no packages: every request goes to its upstream".to_owned(),
+                "network is \"offline\": nothing goes upstream, and what is not in the cache is answered with 503".to_owned(),
             );
         }
         let public = self.listen.public_url.as_ref().map_or("http", Url::scheme);
@@ -177,8 +190,14 @@ impl Config {
             let given = file.admin.address.to_string();
             findings.add("admin.address", Some(&given), "expected another port than that of listen.address");
         }
+        if file.network == Network::Offline && !file.cache.enabled {
+            let problem =
+                "expected \"online\", as cache.enabled is false: offline, only what is kept can be served";
+            findings.add("network", Some("offline"), problem);
+        }
         check_limits(&file.limits, findings);
         Self {
+            network: file.network,
             listen: listen(file.listen, findings),
             admin: file.admin,
             store: Store::of(file.store, &file.data_dir, findings),
@@ -187,6 +206,11 @@ impl Config {
                 enabled: file.cache.enabled,
                 directory: file.cache.directory.unwrap_or_else(|| file.data_dir.join("cache")),
                 capacity_bytes: file.cache.capacity,
+                revalidate_after: file.cache.revalidate_after,
+                stale_while_revalidate: file.cache.stale_while_revalidate,
+                stale_if_error: file.cache.stale_if_error,
+                negative_ttl: file.cache.negative_ttl,
+                scrub_bytes_per_second: file.cache.scrub_rate,
             },
             limits: file.limits,
             upstream: file.upstream,
@@ -201,6 +225,7 @@ impl Config {
     fn raw(&self) -> raw::File {
         let Self {
             data_dir,
+            network,
             listen,
             admin,
             store,
@@ -216,6 +241,7 @@ impl Config {
         let tls = listen.tls.clone().map(|TlsFiles { certificate, key }| raw::Tls { certificate, key });
         raw::File {
             data_dir: data_dir.clone(),
+            network: *network,
             listen: raw::Listen {
                 address: listen.address,
                 public_url: listen.public_url.as_ref().map(Url::to_string).unwrap_or_default(),
@@ -229,6 +255,11 @@ impl Config {
                 enabled: cache.enabled,
                 directory: Some(cache.directory.clone()),
                 capacity: cache.capacity_bytes,
+                revalidate_after: cache.revalidate_after,
+                stale_while_revalidate: cache.stale_while_revalidate,
+                stale_if_error: cache.stale_if_error,
+                negative_ttl: cache.negative_ttl,
+                scrub_rate: cache.scrub_bytes_per_second,
             },
             limits: limits.clone(),
             upstream: upstream.clone(),

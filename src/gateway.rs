@@ -7,7 +7,7 @@
 //!   3 secret.digest()                       token     32 bytes        the secret goes out of scope here
 //!   4 verifier.recall(&digest) | lookup     verify    memory          Known | Unknown   (awaits only on a miss)
 //!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
-//!   6 fetch(&permit)                        index / upstream          Fetched
+//!   6 fetch(&permit)                        cache / index / upstream  Served
 //!   7 respond::ok | respond::refuse         gateway                   Response
 //! body ends or is dropped ─▶ access-log line and counters, exactly once (receipt); the token's last use is noted at 5 (ledger)
 //! ```
@@ -17,6 +17,7 @@
 
 pub mod admission;
 mod body;
+mod fetch;
 mod host;
 mod receipt;
 mod refusal;
@@ -40,15 +41,13 @@ pub use self::routes::Routes;
 
 use self::admission::Admission;
 use self::receipt::{Asking, Receipt};
-use self::served::Served;
+use self::served::{Asked, Served};
 use crate::clock::Clock;
-use crate::conda::{RequestTarget, UpstreamPath, redact};
+use crate::conda::{RequestTarget, redact};
 use crate::face::{self, RequestIds, shown_method};
-use crate::index::Inspector;
+use crate::index::{Indexes, Inspector};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::policy::Permit;
-use crate::upstream::{self, Ask, Fetched};
 use crate::verify::Verifier;
 
 /// What the data plane may be told by the configuration, besides its routes.
@@ -72,8 +71,10 @@ pub struct Routing {
     pub config: Config,
     /// The channels and their upstreams.
     pub routes: Routes,
-    /// The inspection of their indexes.
+    /// The inspection of indexes that are not kept.
     pub inspector: Inspector,
+    /// Their indexes, and the cache that keeps them and all other files; `None` passes everything on as it comes.
+    pub indexes: Option<Indexes>,
 }
 
 /// The data plane. Clients' requests go in, responses come out.
@@ -181,26 +182,7 @@ impl Gateway {
         receipt.caller(carrier, &caller);
         let permit = decision.map_err(Refusal::Denied)?;
         receipt.channel(permit.channel().name.clone());
-        let fetched = self.fetch(&permit, method, headers, routing).await?;
-        Ok(Served::new(fetched, &permit, method, headers))
-    }
-
-    /// Step 6: the file that the permit is for.
-    async fn fetch(
-        &self,
-        permit: &Permit<'_>,
-        method: &Method,
-        headers: &HeaderMap,
-        routing: &Routing,
-    ) -> Result<Fetched, Refusal> {
-        let channel = &permit.channel().name;
-        let path = UpstreamPath::of(permit.location()).ok_or(Refusal::Missing)?;
-        let upstreams = routing.routes.upstreams(channel).ok_or(Refusal::Missing)?;
-        let method = if *method == Method::HEAD { upstream::Method::Head } else { upstream::Method::Get };
-        let ask = Ask { method, path: &path, conditions: Some(headers) };
-        if Inspector::inspects(path.file_name()) {
-            return Ok(routing.inspector.fetch(channel, upstreams, &ask, &self.metrics).await?);
-        }
-        Ok(upstreams.fetch(&ask).await?)
+        let asked = Asked { permit: &permit, method, headers };
+        fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await
     }
 }

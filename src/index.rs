@@ -32,16 +32,38 @@
 //!
 //! Memory is constant: one token (at most [`Limits::token_bytes_max`]), small buffers, and the decompressor's own state,
 //! which for zstd is the window the file declares, at most 128 MiB. Inspection is synchronous and takes as long as reading
-//! the file; callers run it where blocking is allowed and remember its verdict by the file's validators.
+//! the file; callers run it where blocking is allowed.
 //!
-//! Nothing here does I/O of its own, knows HTTP, or changes an index. Read `index/walk.rs` next.
+//! # What it is good for besides
+//!
+//! The same pass takes the digest of the decompressed document, its *generation*, which all codings of one state share, and picks up what
+//! each record says of its file:
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `records.rs`, `sorting.rs`, `table.rs` | from records to a table that is sorted within bounds and searched on the disk |
+//! | `inspecting.rs` | the inspection of what the cache fetches; leaves a table beside the index |
+//! | `family.rs`, `making.rs`, [`Indexes`] (`indexes.rs`) | one generation in all representations |
+//! | `digests.rs` | what proves a package |
+//! | [`Inspector`] (`inspector.rs`) | indexes that pass by the cache: spooled, inspected, served |
+//!
+//! [`inspect`] does no I/O of its own; nothing here knows HTTP or changes what an index says. Read `index/walk.rs` next, then
+//! `index/indexes.rs`.
 
+mod digests;
+mod family;
 mod fault;
+mod indexes;
+mod inspecting;
 mod inspector;
 mod kind;
+mod making;
 mod meter;
 mod patch;
+mod records;
 mod reference;
+mod sorting;
+mod table;
 mod walk;
 
 #[cfg(test)]
@@ -52,10 +74,13 @@ use std::io::{BufReader, Read};
 use serde::de::DeserializeSeed;
 
 pub use self::fault::{FaultKind, Format, IndexFault};
+pub use self::indexes::Indexes;
 pub use self::inspector::{Config, InspectError, Inspector};
 pub use self::kind::{Coding, IndexKind};
 use self::meter::{Decoded, Scan};
+use self::records::Sink;
 use self::walk::{Place, Walk};
+use crate::cache::Sha256;
 
 /// What an inspection may cost. Each limit, when met, is a fault of kind [`FaultKind::OverLimit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +127,22 @@ pub fn inspect(kind: IndexKind, mut source: impl Read, limits: &Limits) -> Resul
     match scan.take_fault() {
         Some(fault) => Err(fault),
         None => verdict,
+    }
+}
+
+/// Inspects as [`inspect`] does, and answers with the digest of the decompressed document, which is the same in all its codings. What
+/// the index says of its files goes to `sink` on the way.
+fn read(
+    kind: IndexKind,
+    mut source: impl Read,
+    limits: &Limits,
+    sink: Sink,
+) -> Result<(Option<Sha256>, Sink), IndexFault> {
+    let scan = Scan::reading(*limits, sink);
+    let verdict = inspect_stream(kind, &mut source, &scan);
+    match scan.take_fault() {
+        Some(fault) => Err(fault),
+        None => verdict.map(|()| scan.finish()),
     }
 }
 

@@ -13,7 +13,7 @@
 //!   3 secret.digest()                       token     32 bytes        the secret goes out of scope here
 //!   4 verifier.recall(&digest) | lookup     verify    memory          Known | Unknown   (awaits only on a miss)
 //!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
-//!   6 fetch(&permit)                        index / upstream          Fetched
+//!   6 fetch(&permit)                        cache / index / upstream  Served
 //!   7 respond::ok | respond::refuse         gateway                   Response
 //! body ends or is dropped ─▶ access-log line and counters, exactly once
 //! ```
@@ -24,11 +24,12 @@
 //! # Layers
 //!
 //! ```text
-//! L8  app  cli                       composition root; the only place that knows every component
-//! L7  config                         raw file -> meaning
-//! L6  gateway  admin                 faces: data plane, admin plane
+//! L9  app  cli                       composition root; the only place that knows every component
+//! L8  config                         raw file -> meaning
+//! L7  gateway  admin                 faces: data plane, admin plane
 //!     face                           what they share: who asks, problem bodies, the objects that are shown
-//! L5  verify  ledger  cache  index   memories in front of the ports: tokens, their last use, packages, inspected indexes
+//! L6  index                          indexes inspected, of one generation; what they say of packages: above the cache that keeps them
+//! L5  verify  ledger  cache          memories in front of the ports: tokens, their last use, packages
 //! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
@@ -47,6 +48,7 @@
 //! | an upstream kind | `upstream/<kind>.rs`, a variant in `upstream.rs`, `config/raw.rs`, the reference configuration |
 //! | a metric | `metrics.rs` or the component's `meters.rs`, one increment, README |
 //! | a store backend | `store/<name>.rs`, a variant, `config/raw.rs`, a line in the contract suite |
+//! | a kind of file to the cache | `cache.rs` (`Kind`), `gateway/fetch.rs` |
 //! | a route of the admin API | `admin/<resource>.rs`, its name in that file's `router`, `tests/it/admin/<resource>.rs` |
 //! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |

@@ -61,8 +61,12 @@ impl Outcome {
 /// Where the bytes of a body came from, for `channelgate_body_bytes_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// An upstream.
+    /// An upstream, past the cache's disk.
     Upstream,
+    /// The cache, from the kernel's page cache.
+    Memory,
+    /// The cache, from its disk.
+    Disk,
     /// The gate itself: problem bodies.
     Gate,
 }
@@ -72,8 +76,46 @@ impl Source {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
             Self::Gate => "gate",
         }
+    }
+}
+
+/// Bytes of one body, by where they came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyBytes {
+    upstream: u64,
+    memory: u64,
+    disk: u64,
+    gate: u64,
+}
+
+impl BodyBytes {
+    /// So many more came from `source`.
+    pub fn add(&mut self, source: Source, bytes: u64) {
+        let sum = match source {
+            Source::Upstream => &mut self.upstream,
+            Source::Memory => &mut self.memory,
+            Source::Disk => &mut self.disk,
+            Source::Gate => &mut self.gate,
+        };
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.by_source().into_iter().fold(0, |sum, (_, bytes)| sum.saturating_add(bytes))
+    }
+
+    fn by_source(&self) -> [(Source, u64); 4] {
+        [
+            (Source::Upstream, self.upstream),
+            (Source::Memory, self.memory),
+            (Source::Disk, self.disk),
+            (Source::Gate, self.gate),
+        ]
     }
 }
 
@@ -184,19 +226,14 @@ impl Metrics {
     }
 
     /// A request has ended: its outcome, its durations in seconds, and the bytes that went out.
-    pub fn request_ended(
-        &self,
-        outcome: Outcome,
-        first_byte_seconds: f64,
-        seconds: f64,
-        source: Source,
-        bytes: u64,
-    ) {
+    pub fn request_ended(&self, outcome: Outcome, first_byte_seconds: f64, seconds: f64, bytes: &BodyBytes) {
         let instruments = &self.0;
         instruments.requests.with_label_values(&[outcome.as_str()]).inc();
         instruments.first_byte.with_label_values(&[outcome.as_str()]).observe(first_byte_seconds);
         instruments.duration.observe(seconds);
-        instruments.body_bytes.with_label_values(&[source.as_str()]).inc_by(bytes);
+        for (source, bytes) in bytes.by_source() {
+            instruments.body_bytes.with_label_values(&[source.as_str()]).inc_by(bytes);
+        }
     }
 
     /// A refusal or fault with this code.

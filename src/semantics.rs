@@ -6,12 +6,14 @@
 mod cache_control;
 mod conditions;
 mod content_type;
+mod freshness;
 mod range;
 mod validators;
 
 pub use cache_control::CacheControl;
 pub use conditions::{Conditions, Precondition};
 pub use content_type::content_type;
+pub use freshness::{Freshness, Patience};
 pub use range::{ByteRange, RangeError, Span};
 pub use validators::{EntityTag, Validators, http_date, parse_http_date};
 

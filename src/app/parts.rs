@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::story;
 use crate::admin::Surroundings;
-use crate::config::{self, Config, Limits, Listen};
+use crate::cache::{self, Cache, Disk, DiskConfig};
+use crate::clock::Clock;
+use crate::config::{self, Config, Limits, Listen, Network};
 use crate::gateway::{Routes, Routing};
-use crate::index::{self, Inspector};
+use crate::index::{self, Indexes, Inspector};
+use crate::metrics::Metrics;
+use crate::semantics::Patience;
 use crate::server::{self, Tls};
 use crate::upstream::{self, UpstreamConfig, Upstreams};
 use crate::{gateway, store, verify};
@@ -30,8 +36,8 @@ fn count(mistakes: &[String]) -> String {
 pub(super) struct Parts {
     /// The certificate, if there is to be one.
     pub(super) tls: Option<Tls>,
-    /// Everything about channels that a reload replaces.
-    pub(super) routing: Routing,
+    /// The channels and their upstreams.
+    pub(super) routes: Routes,
 }
 
 /// Builds them.
@@ -59,27 +65,77 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
     if !mistakes.is_empty() {
         return Err(ComposeError { mistakes });
     }
+    Ok(Parts { tls, routes: Routes::new(routes) })
+}
+
+/// Everything about channels that a reload replaces: `routes` as the configuration says that they are served, from `cache` if there is one.
+pub(super) fn routing(config: &Config, routes: Routes, indexes: Option<&Indexes>) -> Routing {
+    Routing {
+        config: gateway::Config {
+            path_bytes_max: config.limits.path_bytes_max,
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+        },
+        routes,
+        inspector: Inspector::new(inspection(config)),
+        indexes: indexes.map(|indexes| indexes.under(inspection(config), rules(config))),
+    }
+}
+
+/// What inspections of indexes may cost.
+fn inspection(config: &Config) -> index::Config {
     let limits = index::Limits {
         compressed_bytes_max: config.index.compressed_bytes_max,
         decompressed_bytes_max: config.index.decompressed_bytes_max,
         ..index::Limits::default()
     };
-    let inspection = index::Config {
+    index::Config {
         limits,
         inspections_max: config.index.inspections_max,
         spool_bytes_max: config.index.spool_max,
         wait: config.index.wait_timeout,
         ..index::Config::new(config.cache.directory.clone())
+    }
+}
+
+/// The indexes in a cache.
+pub(super) fn indexes(config: &Config, cache: Cache, clock: &Clock, metrics: &Metrics) -> Indexes {
+    Indexes::new(inspection(config), cache, clock.clone(), metrics.clone())
+}
+
+/// Opens the package cache, if there is to be one: what dead processes left half done is removed, what is whole is found.
+///
+/// # Errors
+///
+/// Its directory cannot be used.
+pub async fn cache(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<Option<Cache>> {
+    let meters = cache::Meters::register(metrics.registry())?;
+    if !config.cache.enabled {
+        return Ok(None);
+    }
+    let keys = DiskConfig {
+        directory: config.cache.directory.clone(),
+        capacity_bytes: config.cache.capacity_bytes,
+        scrub_bytes_per_second: config.cache.scrub_bytes_per_second,
     };
-    let routing = Routing {
-        config: gateway::Config {
-            path_bytes_max: config.limits.path_bytes_max,
-            trusted_proxies: config.listen.trusted_proxies.clone(),
+    let (opened_clock, disk_meters) = (clock.clone(), meters.clone());
+    let opened = tokio::task::spawn_blocking(move || Disk::open(keys, opened_clock, disk_meters)).await?;
+    let disk = opened.context(
+        "the cache cannot be opened; name another directory in cache.directory, or set cache.enabled = false",
+    )?;
+    Ok(Some(Cache::new(disk, rules(config), clock.clone(), meters)))
+}
+
+/// For how long what is kept is right.
+fn rules(config: &Config) -> cache::Rules {
+    cache::Rules {
+        patience: Patience {
+            lifetime: config.cache.revalidate_after,
+            stale_while_revalidate: config.cache.stale_while_revalidate,
+            stale_if_error: config.cache.stale_if_error,
         },
-        routes: Routes::new(routes),
-        inspector: Inspector::new(inspection),
-    };
-    Ok(Parts { tls, routing })
+        negative_ttl: config.cache.negative_ttl,
+        offline: config.network == Network::Offline,
+    }
 }
 
 /// What the admin plane has to know of the routing.
@@ -95,11 +151,12 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
     // Named one by one, so that whoever adds a section decides whether a reload reads it.
     let Config {
         data_dir,
+        network: _,
         listen: Listen { address, tls, public_url: _, trusted_proxies: _ },
         admin,
         store,
         verify,
-        cache: _,
+        cache: config::Cache { enabled, directory, capacity_bytes, scrub_bytes_per_second, .. },
         limits,
         upstream: _,
         index: _,
@@ -115,6 +172,10 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         ("admin", *admin != started.admin),
         ("store", *store != started.store),
         ("verify", *verify != started.verify),
+        ("cache.enabled", *enabled != started.cache.enabled),
+        ("cache.directory", *directory != started.cache.directory),
+        ("cache.capacity", *capacity_bytes != started.cache.capacity_bytes),
+        ("cache.scrub_rate", *scrub_bytes_per_second != started.cache.scrub_bytes_per_second),
         ("limits", limits != started.limits),
         ("log", *log != started.log),
     ];

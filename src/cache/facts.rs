@@ -76,6 +76,18 @@ impl Facts {
         Key::of(self)
     }
 
+    /// The validators that clients are told: the upstream's if its tag is strong, else a tag made of the digest; and a date always.
+    pub fn served_validators(&self) -> Validators {
+        let told = self.etag.as_ref().filter(|etag| etag.is_strong()).cloned();
+        let fetched_at = u64::try_from(self.fetched_at.as_millis() / 1_000).unwrap_or(0);
+        Validators {
+            etag: Some(told.unwrap_or_else(|| EntityTag::strong(&format!("sha256-{}", self.sha256)))),
+            last_modified: self
+                .last_modified
+                .or_else(|| UNIX_EPOCH.checked_add(Duration::from_secs(fetched_at))),
+        }
+    }
+
     /// Both validators of the upstream.
     pub fn validators(&self) -> Validators {
         Validators { etag: self.etag.clone(), last_modified: self.last_modified }

@@ -51,6 +51,15 @@ impl Key {
         Self::from_parts(self.channel.clone(), self.upstreams, self.path.clone(), part)
     }
 
+    /// The key of the file of another name in the same directory.
+    pub(super) fn beside(&self, file_name: &str) -> Self {
+        let path = match self.path.rsplit_once('/') {
+            Some((directory, _)) => format!("{directory}/{file_name}"),
+            None => file_name.to_owned(),
+        };
+        Self::from_parts(self.channel.clone(), self.upstreams, path, Part::File)
+    }
+
     /// The key of the object that has these facts.
     pub(super) fn of(facts: &Facts) -> Self {
         Self::from_parts(facts.channel.clone(), facts.upstreams, facts.path.clone(), facts.part)

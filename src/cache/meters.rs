@@ -27,6 +27,8 @@ pub struct Meters {
     pub scrubbed_bytes: IntCounter,
     /// Failures of the disk that no request had to end for: an object could not be opened, removed or marked.
     pub disk_errors: IntCounter,
+    /// Requests, by how they fared.
+    requests: IntCounterVec,
     /// Drafts begun for files that were fetched.
     pub fills: IntCounter,
     /// Orders that joined a fetch under way instead of beginning one.
@@ -65,6 +67,18 @@ impl Meters {
             &["fault"],
         )?;
         registry.register(Box::new(bad.clone()))?;
+        let requests = IntCounterVec::new(
+            Opts::new(
+                "channelgate_cache_requests_total",
+                "Requests for files of channels, by how the cache served them.",
+            ),
+            &["status"],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        // From zero, so that the first of its kind can be alerted on.
+        for status in STATUSES {
+            requests.with_label_values(&[status]);
+        }
         let bypasses = IntCounterVec::new(
             Opts::new(
                 "channelgate_cache_bypass_total",
@@ -77,6 +91,7 @@ impl Meters {
             bypasses.with_label_values(&[reason.as_str()]);
         }
         Ok(Self {
+            requests,
             bytes: gauge("channelgate_cache_bytes", "Disk space that whole objects take.")?,
             objects: gauge("channelgate_cache_objects", "Whole objects in the cache.")?,
             draft_bytes: gauge(
@@ -126,8 +141,31 @@ impl Meters {
         })
     }
 
+    /// A request fared like this: a word of [`CacheStatus`](super::CacheStatus), or why there was nothing to serve.
+    pub(super) fn requested(&self, status: &'static str) {
+        self.requests.with_label_values(&[status]).inc();
+    }
+
     /// The counter of files that were not kept for this reason.
     pub fn bypasses(&self, reason: Bypass) -> IntCounter {
         self.bypasses.with_label_values(&[reason.as_str()])
     }
 }
+
+/// The words of [`CacheStatus`](super::CacheStatus), and why there is nothing to serve.
+const STATUSES: [&str; 14] = [
+    "hit",
+    "refreshing",
+    "offline",
+    "miss",
+    "collapsed",
+    "revalidated",
+    "replaced",
+    "stale",
+    "passed",
+    "bypass",
+    "missing",
+    "negative",
+    "absent",
+    "failed",
+];

@@ -23,6 +23,7 @@ use crate::logging;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) data_dir: PathBuf,
+    pub(super) network: Network,
     pub(super) listen: Listen,
     pub(super) admin: Admin,
     pub(super) store: Store,
@@ -105,6 +106,27 @@ pub(super) struct Cache {
     pub(super) directory: Option<PathBuf>,
     #[serde(with = "value::size")]
     pub(super) capacity: u64,
+    #[serde(with = "value::duration_or_zero")]
+    pub(super) revalidate_after: Duration,
+    #[serde(with = "value::duration_or_zero")]
+    pub(super) stale_while_revalidate: Duration,
+    #[serde(with = "value::duration_or_zero")]
+    pub(super) stale_if_error: Duration,
+    #[serde(with = "value::duration_or_zero")]
+    pub(super) negative_ttl: Duration,
+    #[serde(with = "value::size_or_zero")]
+    pub(super) scrub_rate: u64,
+}
+
+/// `network`: whether anything goes upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// What is not in the cache is fetched.
+    #[default]
+    Online,
+    /// What is not in the cache is not there.
+    Offline,
 }
 
 /// `[limits]`: what clients may take, for each plane. Sizes are in bytes.
@@ -328,6 +350,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("var"),
+            network: Network::default(),
             listen: Listen::default(),
             admin: Admin::default(),
             store: Store::default(),
@@ -373,7 +396,16 @@ impl Default for Verify {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { enabled: true, directory: None, capacity: 20 << 30 }
+        Self {
+            enabled: true,
+            directory: None,
+            capacity: 20 << 30,
+            revalidate_after: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::from_secs(24 * 3_600),
+            negative_ttl: Duration::from_secs(10),
+            scrub_rate: 1 << 20,
+        }
     }
 }
 

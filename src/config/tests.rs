@@ -140,6 +140,17 @@ fn single_mistakes_name_key_value_and_expectation() {
             "cache.capacity = \"lots\": expected a size above zero",
         ),
         (
+            "size that may be zero",
+            "[cache]\nscrub_rate = \"fast\"".into(),
+            "cache.scrub_rate = \"fast\": expected a size, such as \"0 B\"",
+        ),
+        (
+            "offline without a cache",
+            "network = \"offline\"\n[cache]\nenabled = false".into(),
+            "network = \"offline\": expected \"online\", as cache.enabled is false",
+        ),
+        ("network", "network = \"none\"".into(), "network = \"none\": expected"),
+        (
             "size that does not fit",
             "[limits]\nhttp2_header_list_bytes_max = \"5 GiB\"".into(),
             "limits.http2_header_list_bytes_max = \"5 GiB\": expected a size",
@@ -592,10 +603,10 @@ fn url_is_the_public_one_or_where_it_listens() {
 #[test]
 fn notices_say_what_is_no_mistake_but_worth_knowing() {
     let found = |text: &str| parse(text).unwrap().notices();
-    let quiet = format!("[cache]\nenabled = false\n{}", channel(UPSTREAM));
+    let quiet = channel(UPSTREAM);
     assert_eq!(found(&quiet), Vec::<String>::new());
-    assert!(found(&channel(UPSTREAM))[0].contains("cache.enabled"));
-    assert!(found("[cache]\nenabled = false")[0].contains("no channels"));
+    assert!(found(&format!("network = \"offline\"\n{quiet}"))[0].contains("nothing goes upstream"));
+    assert!(found("")[0].contains("no channels"));
     let open = "[listen]\naddress = \"0.0.0.0:8480\"\n";
     assert!(found(&format!("{open}{quiet}"))[0].contains("without TLS"));
     assert_eq!(found(&format!("{open}public_url = \"https://h\"\n{quiet}")), Vec::<String>::new());

@@ -47,6 +47,20 @@ pub(super) mod duration_or_zero {
     }
 }
 
+/// Sizes of which zero has a meaning, too.
+pub(super) mod size_or_zero {
+    use bytesize::ByteSize;
+
+    pub(crate) use super::size::serialize;
+    use super::{Deserializer, text};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        text(deserializer, "a size, such as \"0 B\", \"64 KiB\" or \"20 GiB\"", |text| {
+            text.trim().parse().ok().map(|ByteSize(bytes)| bytes)
+        })
+    }
+}
+
 /// Sizes in bytes, above zero: `64 KiB`, `20 GiB`.
 pub(super) mod size {
     use bytesize::ByteSize;

@@ -1,4 +1,4 @@
-//! The body of a response: bytes of the gate's own, or an upstream's, whole or in part.
+//! The body of a response: bytes of the gate's own, the cache's, or an upstream's, whole or in part.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::receipt::Receipt;
+use crate::cache;
+use crate::metrics::Source;
 use crate::semantics::Span;
 use crate::upstream;
 
@@ -27,6 +29,8 @@ pub(super) enum Content {
     Whole(upstream::Body),
     /// A part of an upstream's.
     Part(Slice),
+    /// The cache's: a file or a part of it, whole or on its way.
+    Cached(cache::Body),
 }
 
 /// A part of a body that comes whole.
@@ -48,6 +52,20 @@ impl Content {
             Self::Own(bytes) => bytes.is_empty(),
             Self::Whole(body) => body.is_end_stream(),
             Self::Part(slice) => slice.left == 0,
+            Self::Cached(body) => body.is_end_stream(),
+        }
+    }
+
+    /// Where the latest bytes came from.
+    fn source(&self) -> Source {
+        match self {
+            Self::Empty | Self::Own(_) => Source::Gate,
+            Self::Whole(_) | Self::Part(_) => Source::Upstream,
+            Self::Cached(body) => match body.origin() {
+                cache::Origin::Memory => Source::Memory,
+                cache::Origin::Disk => Source::Disk,
+                cache::Origin::Upstream => Source::Upstream,
+            },
         }
     }
 }
@@ -77,10 +95,11 @@ impl HttpBody for Body {
             Content::Own(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Whole(body) => ready!(next_data(body, context)),
             Content::Part(slice) => ready!(slice.poll_data(context)),
+            Content::Cached(body) => ready!(next_data(body, context)),
         };
         match &data {
             Some(Ok(bytes)) => {
-                this.receipt.sent(bytes.len());
+                this.receipt.sent(bytes.len(), this.content.source());
                 if this.content.is_over() {
                     this.receipt.finished();
                 }
@@ -101,6 +120,7 @@ impl HttpBody for Body {
             Content::Own(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Content::Whole(body) => body.size_hint(),
             Content::Part(slice) => SizeHint::with_exact(slice.left),
+            Content::Cached(body) => body.size_hint(),
         }
     }
 }
@@ -126,8 +146,11 @@ impl Slice {
     }
 }
 
-/// The next bytes of an upstream's body; its trailers, if any, are not for clients.
-fn next_data(body: &mut upstream::Body, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+/// The next bytes of a body; its trailers, if any, are not for clients.
+fn next_data<B>(body: &mut B, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>>
+where
+    B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
+{
     loop {
         match ready!(Pin::new(&mut *body).poll_frame(context)) {
             None => return Poll::Ready(None),

@@ -10,7 +10,7 @@ use crate::auth::Carrier;
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
 use crate::ledger::Ledger;
-use crate::metrics::{Metrics, Outcome, Source};
+use crate::metrics::{BodyBytes, Metrics, Outcome, Source};
 use crate::policy::{Caller, Standing};
 
 /// What is told of a request. Dropping it tells it.
@@ -32,9 +32,8 @@ pub(super) struct Receipt {
     status: Option<StatusCode>,
     code: &'static str,
     cache: &'static str,
-    source: Source,
     head_sent: Option<Instant>,
-    bytes: u64,
+    bytes: BodyBytes,
     ended: bool,
     broken: bool,
 }
@@ -72,9 +71,8 @@ impl Receipt {
             status: None,
             code: "client_gone",
             cache: "-",
-            source: Source::Gate,
             head_sent: None,
-            bytes: 0,
+            bytes: BodyBytes::default(),
             ended: false,
             broken: false,
         }
@@ -102,13 +100,7 @@ impl Receipt {
     }
 
     /// The response's head is on its way. `code` is that of the problem body, or `ok`.
-    pub(super) fn answered(
-        &mut self,
-        status: StatusCode,
-        code: &'static str,
-        cache: &'static str,
-        source: Source,
-    ) {
+    pub(super) fn answered(&mut self, status: StatusCode, code: &'static str, cache: &'static str) {
         let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if let Some(standing) = self.token.as_ref().filter(|_| is_refused) {
             self.ledger.refused(standing.token.id, self.at, code);
@@ -116,13 +108,12 @@ impl Receipt {
         self.status = Some(status);
         self.code = code;
         self.cache = cache;
-        self.source = source;
         self.head_sent = Some(Instant::now());
     }
 
-    /// Bytes of the body went out.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    /// Bytes of the body went out, which had come from `source`.
+    pub(super) fn sent(&mut self, bytes: usize, source: Source) {
+        self.bytes.add(source, u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// The body went out to its end.
@@ -156,13 +147,7 @@ impl Drop for Receipt {
         let ended = Instant::now();
         let first_byte = self.head_sent.unwrap_or(ended).duration_since(self.began);
         let total = ended.duration_since(self.began);
-        self.metrics.request_ended(
-            outcome,
-            first_byte.as_secs_f64(),
-            total.as_secs_f64(),
-            self.source,
-            self.bytes,
-        );
+        self.metrics.request_ended(outcome, first_byte.as_secs_f64(), total.as_secs_f64(), &self.bytes);
         if self.code != "ok" && self.code != "client_gone" {
             self.metrics.denied(self.code);
         }
@@ -177,7 +162,7 @@ impl Drop for Receipt {
             org = self.token.as_ref().map(|token| tracing::field::display(&token.token.organization)),
             carrier = self.carrier.map(Carrier::as_str),
             channel = self.channel.as_ref().map(ChannelName::as_str),
-            bytes = self.bytes,
+            bytes = self.bytes.total(),
             first_byte_ms = millis(first_byte),
             total_ms = millis(total),
             cache = self.cache,

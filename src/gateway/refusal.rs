@@ -3,6 +3,7 @@
 use super::admission::AdmissionError;
 use super::host::HostError;
 use crate::auth::CredentialError;
+use crate::cache::{CacheError, FillError, Refused};
 use crate::conda::PathError;
 use crate::index::{IndexFault, InspectError};
 use crate::policy::DenyReason;
@@ -32,6 +33,14 @@ pub enum Refusal {
     Missing,
     /// The upstream did not answer as it should.
     Fetch(FetchError),
+    /// It is not in the cache, and nothing goes upstream.
+    Offline,
+    /// The upstream's file is not the one that its index promises.
+    Corrupt,
+    /// The upstream's file broke off and could not be continued.
+    Broken,
+    /// The inspection of an index on its way into the cache refused it.
+    Inspection(Refused),
     /// The upstream's index would lead clients past the gate, or cannot be read.
     Index(IndexFault),
     /// The gate could not keep an index while inspecting it.
@@ -65,6 +74,29 @@ impl From<InspectError> for Refusal {
             InspectError::Fault(fault) => Self::Index(fault),
             InspectError::Spool { .. } => Self::Spool,
             InspectError::Busy => Self::Overloaded,
+        }
+    }
+}
+
+impl From<CacheError> for Refusal {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Missing { .. } => Self::Missing,
+            CacheError::Offline => Self::Offline,
+            CacheError::Fill(error) => error.into(),
+        }
+    }
+}
+
+impl From<FillError> for Refusal {
+    fn from(error: FillError) -> Self {
+        match error {
+            FillError::Fetch(error) => error.into(),
+            FillError::Corrupt => Self::Corrupt,
+            FillError::Refused(refused) => Self::Inspection(refused),
+            FillError::Broken => Self::Broken,
+            FillError::Busy => Self::Overloaded,
+            FillError::Unkept(_) => Self::Spool,
         }
     }
 }

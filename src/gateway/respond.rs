@@ -4,7 +4,7 @@
 //! and its freshness.
 
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -15,7 +15,6 @@ use super::refusal::Refusal;
 use super::served::{Extent, Served};
 use crate::conda::redact;
 use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
-use crate::metrics::Source;
 use crate::policy::DenyReason;
 use crate::semantics::http_date;
 use crate::upstream::FetchError;
@@ -44,6 +43,9 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Respo
     } else if let Some(cache_control) = served.cache_control {
         headers.insert(CACHE_CONTROL, cache_control);
     }
+    if let Some(age) = served.age {
+        headers.insert(AGE, HeaderValue::from(age.as_secs()));
+    }
     let length = match served.extent {
         Extent::Whole => served.length,
         Extent::Part(span, total) => {
@@ -68,7 +70,7 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Respo
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     headers.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
-    receipt.answered(status, "ok", served.cache_status, Source::Upstream);
+    receipt.answered(status, "ok", served.cache_status);
     let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
     finish(status, headers, if has_body { served.content } else { Content::Empty }, receipt)
 }
@@ -79,7 +81,7 @@ pub(super) fn root(method: &Method, mut receipt: Receipt) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
-    receipt.answered(StatusCode::OK, "ok", "-", Source::Gate);
+    receipt.answered(StatusCode::OK, "ok", "-");
     let content = if *method == Method::GET { Content::Own(TEXT.into()) } else { Content::Empty };
     finish(StatusCode::OK, headers, content, receipt)
 }
@@ -109,7 +111,7 @@ pub(super) fn refuse(
     if verdict.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    receipt.answered(verdict.status, verdict.code, "-", Source::Gate);
+    receipt.answered(verdict.status, verdict.code, "-");
     let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
     finish(verdict.status, headers, content, receipt)
 }
@@ -178,6 +180,30 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
             "Gate overloaded",
             "The gate could not keep the index while inspecting it (its disk may be full); its administrator finds the reason in the log. Try again later.".to_owned(),
             30,
+        ),
+        Refusal::Offline => passing(
+            "upstream_unavailable",
+            "Gate offline",
+            format!("This gate is offline by its configuration (network = \"offline\") and its cache does not hold this file of channel \"{asked}\". Your token is not at fault; ask the gate's administrator to import or warm the file, or to put the gate online."),
+            60,
+        ),
+        Refusal::Corrupt => plain(
+            StatusCode::BAD_GATEWAY,
+            "upstream_invalid",
+            "Upstream sends another file",
+            format!("The repository behind channel \"{asked}\" sends a file that does not have the digest or size that its index promises. Nothing of it was kept; tell the gate's administrator."),
+        ),
+        Refusal::Broken => passing(
+            "upstream_unavailable",
+            "Upstream broke off",
+            format!("The repository behind channel \"{asked}\" broke off in the middle of this file, and the rest could not be had. Your token is not at fault; try again shortly."),
+            5,
+        ),
+        Refusal::Inspection(refused) => plain(
+            StatusCode::BAD_GATEWAY,
+            "upstream_invalid",
+            "Index not acceptable",
+            format!("The index of channel \"{asked}\" is not served, because clients would be misled by it: {refused}. Retrying will not help; tell the gate's administrator."),
         ),
         Refusal::Fetch(FetchError::Missing) => denial(&DenyReason::NotFound, asked),
         Refusal::Fetch(FetchError::Invalid(reason)) => plain(

@@ -30,7 +30,7 @@ impl Routes {
     }
 
     /// Where the files of a channel come from.
-    pub fn upstreams(&self, channel: &ChannelName) -> Option<&Upstreams> {
-        self.upstreams.get(channel).map(|upstreams| &**upstreams)
+    pub fn upstreams(&self, channel: &ChannelName) -> Option<&Arc<Upstreams>> {
+        self.upstreams.get(channel)
     }
 }

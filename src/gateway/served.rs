@@ -1,8 +1,13 @@
 //! What step 6 of a request's life hands to step 7.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::body::Content;
+use super::refusal::Refusal;
+use crate::cache::{self, Filling, Object, Supply};
+use crate::clock::Timestamp;
 use crate::conda::FileKind;
 use crate::policy::Permit;
 use crate::semantics::{CacheControl, Conditions, Precondition, Span, Validators, content_type};
@@ -16,6 +21,9 @@ pub(super) struct Served {
     pub(super) length: Option<u64>,
     pub(super) content_type: HeaderValue,
     pub(super) cache_control: Option<HeaderValue>,
+    /// For how long the bytes have not been compared with the upstream's, where clients are told how long they are fresh (RFC 9111
+    /// section 5.1).
+    pub(super) age: Option<Duration>,
     /// RFC 9211.
     pub(super) cache_status: &'static str,
     pub(super) content: Content,
@@ -34,52 +42,156 @@ pub(super) enum Extent {
     NotSatisfiable(Option<u64>),
 }
 
+/// Who asks, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) permit: &'a Permit<'a>,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
+
 /// How long a shard may be kept where the upstream does not say: it is named by its digest.
 const SHARD_MAX_AGE_SECONDS: u64 = 365 * 24 * 3_600;
 
 impl Served {
     /// Makes a fetched file into one that answers this request. What the upstream left undone of the conditions is done here.
-    pub(super) fn new(fetched: Fetched, permit: &Permit<'_>, method: &Method, headers: &HeaderMap) -> Self {
-        let file = permit.location().file();
-        let private = permit.token().is_some() || !permit.channel().is_public();
-        let mut cache_control = fetched.cache_control;
-        if file.is_some_and(|file| file.kind() == FileKind::Shard) {
-            cache_control =
-                CacheControl { immutable: true, no_cache: false, no_store: false, ..cache_control };
-            cache_control.max_age_seconds.get_or_insert(SHARD_MAX_AGE_SECONDS);
-        }
+    pub(super) fn fetched(fetched: Fetched, asked: Asked<'_>) -> Self {
         let (extent, length, content) = match fetched.answer {
             Answer::NotModified => (Extent::NotModified, None, Content::Empty),
             Answer::NotSatisfiable { total } => (Extent::NotSatisfiable(total), None, Content::Empty),
             // An upstream may do ranges without conditions. Without a length only those are evaluated.
             Answer::Part { .. }
-                if Conditions::of(headers).evaluate(&fetched.validators, None)
+                if Conditions::of(asked.headers).evaluate(&fetched.validators, None)
                     == Precondition::NotModified =>
             {
                 (Extent::NotModified, None, Content::Empty)
             }
             Answer::Part { span, total } => (Extent::Part(span, total), total, Content::Whole(fetched.body)),
             Answer::Whole => {
-                // RFC 9110 section 14.2: a range has no meaning but for GET.
-                let ranged = fetched.length.filter(|_| *method == Method::GET);
-                let (extent, content) = match Conditions::of(headers).evaluate(&fetched.validators, ranged) {
-                    Precondition::Whole => (Extent::Whole, Content::Whole(fetched.body)),
-                    Precondition::Part(span) => {
-                        (Extent::Part(span, ranged), Content::part(fetched.body, span))
-                    }
-                    Precondition::NotModified => (Extent::NotModified, Content::Empty),
-                    Precondition::NotSatisfiable => (Extent::NotSatisfiable(ranged), Content::Empty),
+                let extent = asked.extent(&fetched.validators, fetched.length);
+                let content = match extent {
+                    Extent::Whole => Content::Whole(fetched.body),
+                    Extent::Part(span, _) => Content::part(fetched.body, span),
+                    Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
                 };
                 (extent, fetched.length, content)
             }
         };
         Self {
-            extent,
-            validators: fetched.validators,
             length,
+            cache_status: "channelgate; fwd=miss",
+            ..asked.served(extent, fetched.validators, fetched.cache_control, content)
+        }
+    }
+
+    /// Makes what the cache supplies into what answers this request, as soon as its first byte may go out.
+    ///
+    /// # Errors
+    ///
+    /// A file that turned out bad or broken before that.
+    pub(super) async fn supplied(supply: Supply, asked: Asked<'_>, now: Timestamp) -> Result<Self, Refusal> {
+        let status = supply.status();
+        let served = match supply {
+            Supply::Object(object, status) => {
+                let age = now.since(object.validated_at());
+                let is_aged = status.is_stored() && object.facts().cache_control.max_age_seconds.is_some();
+                Self { age: is_aged.then_some(age), ..Self::object(&object, asked) }
+            }
+            Supply::Filling(filling, _) => Self::filling(filling, asked).await?,
+            Supply::Through(through, _) => {
+                let head = through.head().clone();
+                let extent = asked.extent(&head.validators, head.length);
+                let content = match extent {
+                    _ if *asked.method == Method::HEAD => Content::Empty,
+                    Extent::Whole => Content::Cached(through.into_body(None)),
+                    Extent::Part(span, _) => Content::Cached(through.into_body(Some(span))),
+                    Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
+                };
+                Self {
+                    length: head.length,
+                    ..asked.served(extent, head.validators, head.cache_control, content)
+                }
+            }
+            Supply::Head(fetched) => Self::fetched(*fetched, asked),
+        };
+        Ok(Self { cache_status: status.as_header(), ..served })
+    }
+
+    /// An object: it has a strong tag and a date, the upstream's or its own.
+    fn object(object: &Object, asked: Asked<'_>) -> Self {
+        let facts = object.facts();
+        let validators = facts.served_validators();
+        let extent = asked.extent(&validators, Some(facts.length));
+        let content = match extent {
+            _ if *asked.method == Method::HEAD => Content::Empty,
+            Extent::Whole => Content::Cached(cache::Body::of(object, None)),
+            Extent::Part(span, _) => Content::Cached(cache::Body::of(object, Some(span))),
+            Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
+        };
+        Self { length: Some(facts.length), ..asked.served(extent, validators, facts.cache_control, content) }
+    }
+
+    /// A file on its way.
+    async fn filling(mut filling: Filling, asked: Asked<'_>) -> Result<Self, Refusal> {
+        let wanted = |head: &cache::Head| asked.extent(&head.validators, head.length);
+        if *asked.method == Method::GET {
+            let span = |head: &cache::Head| match wanted(head) {
+                Extent::Part(span, _) => Some(span),
+                _ => None,
+            };
+            if matches!(wanted(filling.head()), Extent::Whole | Extent::Part(..)) {
+                filling.released(span).await?;
+            }
+        }
+        let head = filling.head().clone();
+        let extent = wanted(&head);
+        let content = match extent {
+            _ if *asked.method == Method::HEAD => Content::Empty,
+            Extent::Whole => Content::Cached(filling.body(None)),
+            Extent::Part(span, _) => Content::Cached(filling.body(Some(span))),
+            Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
+        };
+        Ok(Self { length: head.length, ..asked.served(extent, head.validators, head.cache_control, content) })
+    }
+}
+
+impl Asked<'_> {
+    /// Holds the request's conditions against a file.
+    fn extent(&self, validators: &Validators, length: Option<u64>) -> Extent {
+        // RFC 9110 section 14.2: a range has no meaning but for GET.
+        let ranged = length.filter(|_| *self.method == Method::GET);
+        match Conditions::of(self.headers).evaluate(validators, ranged) {
+            Precondition::Whole => Extent::Whole,
+            Precondition::Part(span) => Extent::Part(span, ranged),
+            Precondition::NotModified => Extent::NotModified,
+            Precondition::NotSatisfiable => Extent::NotSatisfiable(ranged),
+        }
+    }
+
+    /// What is said of every file in the same way.
+    fn served(
+        &self,
+        extent: Extent,
+        validators: Validators,
+        cache_control: CacheControl,
+        content: Content,
+    ) -> Served {
+        let file = self.permit.location().file();
+        let private = self.permit.token().is_some() || !self.permit.channel().is_public();
+        let mut cache_control = cache_control;
+        if file.is_some_and(|file| file.kind() == FileKind::Shard) {
+            cache_control =
+                CacheControl { immutable: true, no_cache: false, no_store: false, ..cache_control };
+            cache_control.max_age_seconds.get_or_insert(SHARD_MAX_AGE_SECONDS);
+        }
+        Served {
+            extent,
+            validators,
+            length: None,
             content_type: content_type(file.map_or("", |file| file.as_str())),
             cache_control: cache_control.for_client(private),
-            cache_status: "channelgate; fwd=miss",
+            age: None,
+            cache_status: "",
             content,
         }
     }

@@ -51,6 +51,9 @@ pub enum IndexFault {
         /// Decompressed bytes until then.
         after_bytes: u64,
     },
+    /// A shard has another digest than its name says.
+    #[error("its bytes do not have the digest that it is named by")]
+    Misnamed,
     /// [`Limits::compressed_bytes_max`](super::Limits::compressed_bytes_max).
     #[error("it is larger than {bytes_max} bytes")]
     CompressedTooLarge {
@@ -171,7 +174,7 @@ impl IndexFault {
     pub fn kind(&self) -> FaultKind {
         match self {
             Self::LeadsElsewhere { .. } | Self::PatchRepoints { .. } => FaultKind::LeadsElsewhere,
-            Self::Shape { .. } | Self::Malformed { .. } => FaultKind::Malformed,
+            Self::Shape { .. } | Self::Malformed { .. } | Self::Misnamed => FaultKind::Malformed,
             Self::Truncated { .. } => FaultKind::Truncated,
             Self::CompressedTooLarge { .. }
             | Self::DecompressedTooLarge { .. }
@@ -239,6 +242,11 @@ impl Trail {
             slot.clear();
             slot.push_str(key.get(..key.floor_char_boundary(KEY_BYTES_MAX)).unwrap_or_default());
         }
+    }
+
+    /// The key at `depth`, cut where it is too long to be shown.
+    pub(super) fn key(&self, depth: usize) -> &str {
+        depth.checked_sub(1).and_then(|index| self.keys.get(index)).map_or("", String::as_str)
     }
 
     /// The last few of the first `depth` keys as a path; an empty key stands for an array's element.

@@ -1,4 +1,4 @@
-//! Inspects an index before its first byte is served.
+//! Inspects an index that is not kept in the cache, before its first byte is served.
 //!
 //! A fault may stand in the last record, and a response's status cannot be taken back, so the index is read to its end first: the bytes
 //! go from the upstream through the inspection into a file without a name ([`tempfile`]), and from there to the client. The file of the
@@ -288,16 +288,22 @@ impl Inspector {
 impl From<&InspectError> for Inspection {
     fn from(error: &InspectError) -> Self {
         match error {
-            InspectError::Fault(fault) => match fault.kind() {
-                FaultKind::LeadsElsewhere => Self::LeadsElsewhere,
-                FaultKind::Malformed => Self::Malformed,
-                FaultKind::Truncated => Self::Truncated,
-                FaultKind::OverLimit => Self::OverLimit,
-                FaultKind::Read => Self::NotRead,
-            },
+            InspectError::Fault(fault) => fault.kind().into(),
             InspectError::Fetch(_) => Self::NotRead,
             InspectError::Spool { .. } => Self::NotKept,
             InspectError::Busy => Self::Busy,
+        }
+    }
+}
+
+impl From<FaultKind> for Inspection {
+    fn from(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::LeadsElsewhere => Self::LeadsElsewhere,
+            FaultKind::Malformed => Self::Malformed,
+            FaultKind::Truncated => Self::Truncated,
+            FaultKind::OverLimit => Self::OverLimit,
+            FaultKind::Read => Self::NotRead,
         }
     }
 }

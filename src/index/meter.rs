@@ -1,5 +1,5 @@
-//! The meter on an inspection's stream: counts bytes into and out of the decompressor, holds the limits, and keeps the first
-//! fault. Never looks at what the bytes say; `walk.rs` does, and tells the meter of each token it has seen.
+//! The meter on an inspection's stream: counts bytes into and out of the decompressor, takes the document's digest, holds the limits, and
+//! keeps the first fault. Never looks at what the bytes say; `walk.rs` does, and tells the meter of each token it has seen.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufReader, Read};
@@ -7,7 +7,9 @@ use std::io::{self, BufReader, Read};
 use bzip2::read::MultiBzDecoder;
 
 use super::fault::{Format, IndexFault, Trail};
+use super::records::{Records, Sink};
 use super::{Coding, Limits, STREAM_BUFFER_BYTES};
+use crate::cache::{Hashing, Sha256};
 
 /// One inspection's account, shared by the two readers below and by the walk. All on one thread, hence the cells.
 pub(super) struct Scan {
@@ -20,10 +22,26 @@ pub(super) struct Scan {
     line: Cell<u64>,
     fault: RefCell<Option<IndexFault>>,
     trail: RefCell<Trail>,
+    /// The digest of what the decompressor gave so far, if anybody wants it.
+    document: RefCell<Option<Hashing>>,
+    /// Whether [`Self::records`] are wanted at all.
+    notes_records: bool,
+    records: RefCell<Records>,
 }
 
 impl Scan {
+    /// The account of an inspection and nothing else.
     pub(super) fn new(limits: Limits) -> Self {
+        Self::noting(limits, Sink::Nobody)
+    }
+
+    /// With the document's digest, and its records for `sink`.
+    pub(super) fn reading(limits: Limits, sink: Sink) -> Self {
+        Self { document: RefCell::new(Some(Hashing::new())), ..Self::noting(limits, sink) }
+    }
+
+    fn noting(limits: Limits, sink: Sink) -> Self {
+        let records = Records::new(sink);
         Self {
             limits,
             compressed_bytes: Cell::new(0),
@@ -32,6 +50,38 @@ impl Scan {
             line: Cell::new(0),
             fault: RefCell::new(None),
             trail: RefCell::new(Trail::default()),
+            document: RefCell::new(None),
+            notes_records: records.are_wanted(),
+            records: RefCell::new(records),
+        }
+    }
+
+    /// The digest of the decompressed document, if it was wanted, and who got its records.
+    pub(super) fn finish(self) -> (Option<Sha256>, Sink) {
+        let digest = self.document.into_inner().map(Hashing::finish);
+        (digest, self.records.into_inner().into_sink())
+    }
+
+    /// A record begins under the key at `depth`; `is_grouped` if it stands in a group of v3.
+    pub(super) fn began_record(&self, depth: usize, key: &str, is_grouped: bool) {
+        if self.notes_records {
+            let trail = self.trail.borrow();
+            let group = is_grouped.then(|| trail.key(depth - 1));
+            self.records.borrow_mut().begin(depth, key, group);
+        }
+    }
+
+    /// The record's value is read.
+    pub(super) fn ended_record(&self) {
+        if self.notes_records {
+            self.records.borrow_mut().end();
+        }
+    }
+
+    /// Something at `depth` was read that a record may hold: `note` is told the key it stands under.
+    pub(super) fn read_value(&self, depth: usize, note: impl FnOnce(&mut Records, &str)) {
+        if self.notes_records {
+            note(&mut self.records.borrow_mut(), self.trail.borrow().key(depth));
         }
     }
 
@@ -165,6 +215,14 @@ impl<'a> Decoded<'a> {
         };
         Ok(Self { decoder, coding, scan })
     }
+
+    fn count(&self, bytes: usize, buffer: &[u8]) -> io::Result<usize> {
+        self.scan.add_decompressed(bytes, self.coding).map_err(|fault| self.scan.stop(fault))?;
+        if let (Some(document), Some(read)) = (&mut *self.scan.document.borrow_mut(), buffer.get(..bytes)) {
+            document.update(read);
+        }
+        Ok(bytes)
+    }
 }
 
 fn zstd_decoder(received: Received<'_>) -> io::Result<zstd::Decoder<'static, BufReader<Received<'_>>>> {
@@ -176,23 +234,21 @@ fn zstd_decoder(received: Received<'_>) -> io::Result<zstd::Decoder<'static, Buf
 impl Read for Decoded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (read, format) = match &mut self.decoder {
-            Decoder::Plain(received) => return count(received.read(buffer)?, self.coding, self.scan),
+            Decoder::Plain(received) => {
+                let bytes = received.read(buffer)?;
+                return self.count(bytes, buffer);
+            }
             Decoder::Zstd(decoder) => (decoder.read(buffer), Format::Zstd),
             Decoder::Bzip2(decoder) => (decoder.read(buffer), Format::Bzip2),
         };
         match read {
-            Ok(bytes) => count(bytes, self.coding, self.scan),
+            Ok(bytes) => self.count(bytes, buffer),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 Err(self.scan.stop(IndexFault::of_decoder(&error, format, self.scan.decompressed_bytes())))
             }
         }
     }
-}
-
-fn count(bytes: usize, coding: Coding, scan: &Scan) -> io::Result<usize> {
-    scan.add_decompressed(bytes, coding).map_err(|fault| scan.stop(fault))?;
-    Ok(bytes)
 }
 
 /// What zstd itself and every client accept without being asked for more (`ZSTD_WINDOWLOG_LIMIT_DEFAULT`).

@@ -1,10 +1,12 @@
 //! Tests of the inspection, by what they throw at it. Each table's first column is the row's name.
 
 mod documents;
+mod families;
 mod limits;
 mod patches;
 mod properties;
 mod references;
+mod tables;
 
 use std::io::Write;
 

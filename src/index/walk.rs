@@ -132,11 +132,19 @@ impl Place {
         }
     }
 
+    /// Whether each key of this map is a file, or in a shard index a package, that the value speaks of.
+    fn holds_records(self) -> bool {
+        matches!(self, Self::Packages | Self::Shards)
+    }
+
     /// Whether clients make a URL of this map's keys.
     fn has_references_for_keys(self) -> bool {
         matches!(self, Self::Packages | Self::PatchValue)
     }
 }
+
+/// The depth of a file's name in `packages`, `packages.conda` and `shards`; in the groups of `v3` it is one more.
+const PACKAGE_DEPTH: usize = 2;
 
 /// Keys whose strings clients resolve wherever a record or something like it may stand: conda downloads `fn` of v3 records
 /// and joins `url`, rattler's `into_repo_data_records` joins `subdir`, libsolv reads locations from `fn` and `subdir`.
@@ -201,6 +209,7 @@ impl<'s> Walk<'s> {
 
     fn text<E: Error>(&self, text: &str) -> Result<(), E> {
         self.scan.saw_token();
+        self.scan.read_value(self.depth, |records, key| records.text(self.depth, key, text));
         if let Err(fault) = self.expect(Expected::Text) {
             return self.refuse(fault);
         }
@@ -246,7 +255,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         self.scalar()
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.scan.read_value(self.depth, |records, key| records.number(self.depth, key, number));
         self.scalar()
     }
 
@@ -264,6 +274,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     /// serde reads a string out of bytes too, so they are judged as one.
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<(), E> {
+        self.scan.read_value(self.depth, |records, key| records.bytes(self.depth, key, bytes));
         match (self.place, std::str::from_utf8(bytes)) {
             (Place::Reference(_) | Place::References(_), Err(_)) => {
                 self.refuse(IndexFault::Shape { place: self.scan.place(self.depth), expected: "a string" })
@@ -300,6 +311,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let depth = self.depth + 1;
         while let Some(place) = entries.next_key_seed(Key { map: &self, depth })? {
             entries.next_value_seed(Walk { scan: self.scan, place, depth })?;
+            if self.place.holds_records() {
+                self.scan.ended_record();
+            }
         }
         self.scan.saw_token();
         Ok(())
@@ -341,6 +355,9 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
         if self.map.place.has_references_for_keys() && !Reach::Below.permits(key) {
             let place = format!("a file name in {}", self.map.scan.place(self.map.depth));
             return self.map.refuse(IndexFault::leads_elsewhere(place, key));
+        }
+        if self.map.place.holds_records() {
+            self.map.scan.began_record(self.depth, key, self.depth > PACKAGE_DEPTH);
         }
         Ok(self.map.place.below(key))
     }

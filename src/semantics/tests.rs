@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, CACHE_CONTROL, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{
+    AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
@@ -148,6 +150,66 @@ fn age_is_taken_off_the_freshness() {
         let headers = headers(&[(CACHE_CONTROL, "max-age=60"), (AGE, age)]);
         assert_eq!(CacheControl::of(&headers).max_age_seconds, Some(left), "{age}");
     }
+}
+
+#[test]
+fn expiry_counts_where_there_is_no_max_age() {
+    let at = |seconds| http_date(time(seconds)).to_str().unwrap().to_owned();
+    let (date, later) = (at(1_000), at(1_060));
+    for (name, pairs, left) in [
+        ("after the date", vec![(EXPIRES, later.as_str()), (DATE, &date)], Some(60)),
+        ("less its age", vec![(EXPIRES, &later), (DATE, &date), (AGE, "20")], Some(40)),
+        ("before the date", vec![(EXPIRES, &date), (DATE, &later)], Some(0)),
+        ("no date at all", vec![(EXPIRES, "0"), (DATE, &date)], Some(0)),
+        ("against nothing", vec![(EXPIRES, &later)], None),
+        ("max-age decides", vec![(EXPIRES, &later), (DATE, &date), (CACHE_CONTROL, "max-age=5")], Some(5)),
+    ] {
+        assert_eq!(CacheControl::of(&headers(&pairs)).max_age_seconds, left, "{name}");
+    }
+}
+
+#[test]
+fn freshness_follows_the_directives_and_else_the_patience() {
+    let patience = Patience {
+        lifetime: Duration::from_secs(60),
+        stale_while_revalidate: Duration::from_secs(10),
+        stale_if_error: Duration::from_secs(100),
+    };
+    let lapsed = |meanwhile, on_error| Freshness::Lapsed { meanwhile, on_error };
+    for (name, given, age, expected) in [
+        ("silent, young", "", 59, Freshness::Fresh),
+        ("silent, old", "", 60, lapsed(true, true)),
+        ("silent, older", "", 70, lapsed(false, true)),
+        ("silent, beyond all", "", 160, lapsed(false, false)),
+        ("max-age", "max-age=5", 5, lapsed(true, true)),
+        ("max-age, young", "max-age=600", 599, Freshness::Fresh),
+        ("s-maxage outranks it", "max-age=600, s-maxage=5", 6, lapsed(true, true)),
+        ("no-cache", "max-age=600, no-cache", 0, lapsed(false, true)),
+        ("private is stored", "private, max-age=600", 599, Freshness::Fresh),
+        ("stale-while-revalidate", "max-age=5, stale-while-revalidate=30", 34, lapsed(true, true)),
+        ("stale-while-revalidate over", "max-age=5, stale-while-revalidate=30", 35, lapsed(false, true)),
+        ("stale-if-error", "max-age=5, stale-if-error=3", 8, lapsed(true, false)),
+        ("must-revalidate", "max-age=5, must-revalidate", 20, lapsed(false, true)),
+    ] {
+        let directives = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
+        let freshness = Freshness::of(&directives, Some(Duration::from_secs(age)), &patience);
+        assert_eq!(freshness, expected, "{name}");
+    }
+    let unknown = Freshness::of(&CacheControl::default(), None, &patience);
+    assert_eq!(unknown, lapsed(false, true), "the clock was set back");
+}
+
+#[test]
+fn directives_are_kept_as_they_were_read() {
+    for given in [
+        "",
+        "max-age=5, s-maxage=6, stale-while-revalidate=7, stale-if-error=8, no-store, no-cache, immutable",
+    ] {
+        let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
+        let text = serde_json::to_string(&parsed).unwrap();
+        assert_eq!(serde_json::from_str::<CacheControl>(&text).unwrap(), parsed, "{text}");
+    }
+    assert_eq!(serde_json::to_string(&CacheControl::default()).unwrap(), "{}");
 }
 
 #[test]

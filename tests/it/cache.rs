@@ -1,9 +1,19 @@
-//! The package cache: what it fetches, from whom and how often, what it keeps, and what it survives.
+//! The package cache through the front door: what is served from the disk, for how long, and what the upstream is asked.
 
 mod bypasses;
+mod counted;
+mod crash;
 mod faults;
 mod filler;
 mod flights;
+mod freshness;
 mod full;
+mod indexes;
 mod kill;
+mod negative;
+mod offline;
+mod origin;
+mod outage;
+mod republished;
+mod sharing;
 mod stage;

@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["clock", "metrics", "logging", "reading"],
     &["conda", "semantics"],
     &["token", "account"],
     &["auth", "policy"],
     &["store", "upstream", "server"],
-    &["verify", "ledger", "cache", "index"],
+    &["verify", "ledger", "cache"],
+    &["index"],
     // What the faces share.
     &["face"],
     &["gateway", "admin", "anaconda", "console"],

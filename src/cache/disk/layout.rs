@@ -13,7 +13,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, open, statat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, fcntl_setfl, flock, fstat, open, statat,
+};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -203,10 +205,12 @@ pub(super) fn open_object(path: &Path) -> io::Result<File> {
     Ok(file?.into())
 }
 
-/// As with objects, the kernel does not note that it is read.
 fn create_draft(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOATIME;
-    Ok(open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::RUSR | Mode::WUSR)?;
+    // As with objects; where the file system maps owners, it may be refused.
+    let _ = fcntl_setfl(&file, OFlags::NOATIME);
+    Ok(file.into())
 }
 
 /// Removes a file; false if it was gone already.

@@ -74,12 +74,17 @@ pub async fn put(
     draft.seal(facts(&key, edition, &body))
 }
 
+/// The bytes of an object.
+pub fn body(object: &Object) -> Vec<u8> {
+    let mut body = vec![0; usize::try_from(object.facts().length).unwrap()];
+    object.file().read_exact_at(&mut body, 0).unwrap();
+    body
+}
+
 /// The edition of an object, whose bytes must be that edition's.
 #[track_caller]
 pub fn edition(file: &str, object: &Object) -> u64 {
-    let edition = object.facts().upstream.parse().unwrap();
-    let mut body = vec![0; usize::try_from(object.facts().length).unwrap()];
-    object.file().read_exact_at(&mut body, 0).unwrap();
+    let (edition, body) = (object.facts().upstream.parse().unwrap(), body(object));
     assert!(body == bytes(file, edition, body.len()), "wrong bytes in {file}, edition {edition}");
     assert_eq!(Sha256::of(&body), object.facts().sha256);
     edition

@@ -34,7 +34,7 @@ async fn responses_carry_what_clients_need_and_nothing_else() {
     );
     assert_eq!(reply.header("content-security-policy"), Some("sandbox; default-src 'none'"));
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(reply.header("cache-status"), Some("channelgate; fwd=miss"));
+    assert_eq!(reply.header("cache-status"), Some("channelgate; fwd=miss; stored"));
     assert_eq!(reply.header("accept-ranges"), Some("bytes"));
     assert_eq!(reply.header("cache-control"), Some("private"));
     assert!(reply.header("etag").unwrap().starts_with('"'), "a strong tag");

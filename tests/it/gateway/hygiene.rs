@@ -50,7 +50,11 @@ const HOP_BY_HOP: &[(&str, &str)] = &[
 #[tokio::test]
 async fn upstream_gets_the_headers_on_the_list_and_no_others() {
     let upstream = Faulty::start(|_| Reply::new(200).header("ETag", "\"1\"").body("{}")).await;
-    let gate = Gate::builder().channel("main", &upstream.url("/there")).start().await;
+    let gate = Gate::builder()
+        .settings("cache.enabled = false")
+        .channel("main", &upstream.url("/there"))
+        .start()
+        .await;
     let token = gate.bootstrap_token();
     let authorization = format!("Bearer {token}");
     let http2 = Http2::open(gate.data()).await;
@@ -134,6 +138,7 @@ async fn upstream_gets_the_headers_on_the_list_and_no_others() {
 async fn upstream_sees_one_encoding_of_a_path() {
     let upstream = Faulty::start(|_| Reply::new(200).body("x")).await;
     let gate = Gate::builder()
+        .settings("cache.enabled = false")
         .channel("main", &upstream.url("/up%20there/"))
         .channel("team/nested", &upstream.url("/nested"))
         .start()
@@ -231,7 +236,8 @@ async fn client_gets_the_headers_on_the_list_and_no_others() {
         _ => talkative(200).header("Accept-Ranges", "none").body("all of it"),
     })
     .await;
-    let gate = Gate::builder().channel("main", &upstream.url("")).start().await;
+    let gate =
+        Gate::builder().settings("cache.enabled = false").channel("main", &upstream.url("")).start().await;
     let token = gate.bootstrap_token();
     let http2 = Http2::open(gate.data()).await;
     let body = [

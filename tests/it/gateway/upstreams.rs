@@ -10,6 +10,9 @@ use crate::support::http2::Http2;
 /// Short enough for a test that waits for them, long enough for a busy machine.
 const TIMEOUTS: &str = "upstream = { first_byte_timeout = \"400ms\", idle_timeout = \"400ms\" }";
 
+/// Everything is passed on as it comes; what the cache makes of a faulty upstream is in `cache/faults.rs`.
+const NO_CACHE: &str = "cache.enabled = false";
+
 const FILE: &str = "linux-64/x-1.0-0.conda";
 
 /// What a whole file would be.
@@ -123,7 +126,7 @@ async fn fault_before_the_body_is_a_refusal_and_only_passing_trouble_moves_on() 
         None => Reply::new(200).body(WHOLE),
     })
     .await;
-    let mut builder = Gate::builder().settings(TIMEOUTS);
+    let mut builder = Gate::builder().settings(TIMEOUTS).settings(NO_CACHE);
     for fault in bad_heads() {
         builder = channels(builder, &fault, &first.url(""), &second.url(""));
     }
@@ -204,7 +207,7 @@ async fn short_body_never_ends_cleanly() {
     })
     .await;
     let second = Faulty::start(|_| Reply::new(200).body(WHOLE)).await;
-    let mut builder = Gate::builder().settings(TIMEOUTS);
+    let mut builder = Gate::builder().settings(TIMEOUTS).settings(NO_CACHE);
     for (name, _) in broken_bodies() {
         builder = builder.channel_with(
             name,
@@ -263,7 +266,7 @@ async fn bytes_beyond_the_announced_length_reach_nobody() {
         _ => Reply::new(200).body("good"),
     })
     .await;
-    let gate = Gate::builder().public_channel("main", &upstream.url("")).start().await;
+    let gate = Gate::builder().settings(NO_CACHE).public_channel("main", &upstream.url("")).start().await;
     let target = format!("/main/{FILE}");
     let answer = gate.get(&target).await;
     assert_eq!((answer.body.as_slice(), answer.complete), (b"0123456789".as_slice(), true));
@@ -308,7 +311,7 @@ async fn head_tells_what_get_tells() {
         _ => Reply::new(200).header("ETag", "\"1\"").body(WHOLE),
     })
     .await;
-    let gate = Gate::builder().public_channel("main", &upstream.url("")).start().await;
+    let gate = Gate::builder().settings(NO_CACHE).public_channel("main", &upstream.url("")).start().await;
     for (name, length) in [
         ("chunked", None),
         ("closed", None),

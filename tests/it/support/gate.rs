@@ -88,7 +88,7 @@ impl Builder {
         );
         let file = directory.path().join("channelgate.toml");
         std::fs::write(&file, text).unwrap();
-        let config = Config::load(&file, &Environment::default()).unwrap_or_else(|error| panic!("{error}"));
+        let config = load(&file);
         let (clock, hands) = match self.clock {
             Some((clock, hands)) => (clock, Some(hands)),
             None => (Clock::system(), None),
@@ -96,6 +96,10 @@ impl Builder {
         let app = App::start(&config, clock).await.unwrap_or_else(|error| panic!("{error:#}"));
         Gate { app, directory, hands }
     }
+}
+
+fn load(file: &Path) -> Config {
+    Config::load(file, &Environment::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 impl Gate {
@@ -106,6 +110,25 @@ impl Gate {
     /// A gate in front of the fixture channel.
     pub async fn with_fixtures() -> Self {
         Self::builder().fixtures().start().await
+    }
+
+    /// Takes up its configuration with these lines before and after it.
+    pub fn reload(&self, before: &str, after: &str) {
+        let text = std::fs::read_to_string(self.directory.path().join("channelgate.toml")).unwrap();
+        let file = self.directory.path().join("reloaded.toml");
+        std::fs::write(&file, format!("{before}{text}{after}")).unwrap();
+        let waiting = self.app.reload(&load(&file)).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(waiting, Vec::<&str>::new());
+    }
+
+    /// Stops it and starts another one on what it leaves behind.
+    pub async fn restart(self) -> Self {
+        let Self { app, directory, hands } = self;
+        let clock = app.clock().clone();
+        app.stop().await;
+        let config = load(&directory.path().join("channelgate.toml"));
+        let app = App::start(&config, clock).await.unwrap_or_else(|error| panic!("{error:#}"));
+        Self { app, directory, hands }
     }
 
     pub fn data(&self) -> SocketAddr {

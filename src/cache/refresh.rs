@@ -1,0 +1,116 @@
+//! Asking anew for what is served meanwhile: nobody waits for it, and nobody is told if it fails.
+//!
+//! That is so for `stale-while-revalidate`, and for what is served stale because its upstream has just failed: who asked first has waited for
+//! that upstream, perhaps for half a minute, and all who come after are spared that while it goes on failing. An attempt is made every
+//! [`RETRY_AFTER`] at most while somebody wants the file. Once nobody has for [`TROUBLE_HOLDS`], the next one waits again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashSet;
+use moka::sync;
+
+use super::Cache;
+use super::flight::{FillError, Landed};
+use super::key::{Key, KeyDigest};
+use super::order::Order;
+use crate::upstream::FetchError;
+
+/// Which objects are being asked for anew, and which ones that has failed for.
+#[derive(Clone)]
+pub(super) struct Refreshing {
+    under_way: Arc<DashSet<KeyDigest>>,
+    /// When it failed last, on the clock that counts the machine's uptime.
+    failed: sync::Cache<KeyDigest, Duration>,
+}
+
+/// Whether asking for an object has failed of late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Not that anybody knows.
+    Unknown,
+    /// It has.
+    Recent {
+        /// So long ago that it is time for another attempt.
+        is_due: bool,
+    },
+}
+
+/// At once. Beyond it the next request for the object tries again.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Failures that are remembered. Some 100 bytes each.
+const FAILED_MAX: u64 = 10_000;
+
+/// How long a failure keeps others from waiting for another: longer than an upstream is waited for by default, and then some.
+const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
+
+/// How long after a failure the next attempt is made.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Refreshing {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self { under_way: Arc::default(), failed: sync::Cache::new(FAILED_MAX) }
+    }
+
+    /// Whether asking for this has failed of late.
+    pub(super) fn trouble(&self, key: &Key, uptime: Duration) -> Trouble {
+        match self.failed.get(&key.digest()).map(|failed| uptime.saturating_sub(failed)) {
+            Some(ago) if ago < TROUBLE_HOLDS => Trouble::Recent { is_due: ago >= RETRY_AFTER },
+            _ => Trouble::Unknown,
+        }
+    }
+
+    /// Asking for it has failed.
+    pub(super) fn failed(&self, key: &Key, uptime: Duration) {
+        self.failed.insert(key.digest(), uptime);
+    }
+
+    /// Asks `cache` for what `order` says, unless that is being done or has failed a moment ago.
+    pub(super) fn begin(&self, cache: &Cache, order: Order) {
+        let digest = order.key.digest();
+        if self.trouble(&order.key, cache.clock.uptime()) == (Trouble::Recent { is_due: false })
+            || self.under_way.len() >= UNDER_WAY_MAX
+            || !self.under_way.insert(digest)
+        {
+            return;
+        }
+        let done = Done { under_way: Arc::clone(&self.under_way), digest };
+        let cache = cache.clone();
+        tokio::spawn(async move {
+            let key = order.key.clone();
+            // What failed was counted and logged where it happened; the stale object goes on being served for its time.
+            match ask(&cache, order).await {
+                Ok(()) => cache.refreshing.failed.invalidate(&key.digest()),
+                // No failure, but news: the next request asks for itself, and is told.
+                Err(FillError::Fetch(FetchError::Missing)) => {
+                    cache.disk.remove(&key).await;
+                    cache.refreshing.failed.invalidate(&key.digest());
+                }
+                Err(_) => cache.refreshing.failed(&key, cache.clock.uptime()),
+            }
+            drop(done);
+        });
+    }
+}
+
+/// Asks, and waits for the end of what comes.
+async fn ask(cache: &Cache, order: Order) -> Result<(), FillError> {
+    if let Landed::Filling(filling) = cache.flights.fetch(&cache.disk, order).await? {
+        filling.whole().await?;
+    }
+    Ok(())
+}
+
+/// Takes the object off the list, however its refresh ends.
+struct Done {
+    under_way: Arc<DashSet<KeyDigest>>,
+    digest: KeyDigest,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.under_way.remove(&self.digest);
+    }
+}

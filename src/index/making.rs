@@ -1,0 +1,122 @@
+//! Makes one representation of an index from another, for where the upstream's own is of an older generation.
+//!
+//! What is made is a part of its own beside the upstream's file, so that the upstream goes on being asked under the validators of its own
+//! file and is believed as soon as it has caught up. It carries no entity tag of the upstream's. The bytes are read through the same meter
+//! as an inspection, and the document's digest is held against the generation that it is made for. Blocking; `indexes.rs` decides when.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use super::meter::{Decoded, Scan};
+use super::records::Sink;
+use super::{Coding, IndexKind, Limits};
+use crate::cache::{Draft, DraftError, Facts, Key, Object};
+
+/// The body of an object, as a file of its own.
+pub(super) struct Section {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Section {
+    pub(super) fn of(object: &Object) -> Self {
+        Self { file: Arc::clone(object.file()), at: 0, end: object.facts().length }
+    }
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(buffer) = buffer.get_mut(..left) else { return Ok(0) };
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// Makes the file of `key` from `source`, into `draft`. Blocking.
+///
+/// # Errors
+///
+/// What the disk says, and [`io::ErrorKind::InvalidData`] if the source is not what it was.
+pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) -> Result<Object, DraftError> {
+    let coding = |path: &str| {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        IndexKind::of(file).map_or(Coding::Plain, IndexKind::coding)
+    };
+    let mut section = Section::of(source);
+    let scan = Scan::reading(*limits, Sink::Nobody);
+    let mut draft = Written { draft, failure: None };
+    let from = coding(&source.facts().path);
+    let copied = Decoded::new(from, &mut section, &scan)
+        .map_err(io::Error::other)
+        .and_then(|decoded| encode(coding(key.path()), Tokens { decoded, scan: &scan }, &mut draft));
+    if let Some(failure) = draft.failure {
+        return Err(failure);
+    }
+    copied.map_err(DraftError::Io)?;
+    let (digest, _) = scan.finish();
+    if digest != source.facts().generation {
+        let changed = "an index is not what it was when it was kept";
+        return Err(DraftError::Io(io::Error::new(io::ErrorKind::InvalidData, changed)));
+    }
+    let facts = Facts {
+        part: key.part(),
+        path: key.path().to_owned(),
+        length: draft.draft.written(),
+        sha256: draft.draft.sha256_so_far(),
+        etag: None,
+        ..source.facts().clone()
+    };
+    draft.draft.seal(facts)
+}
+
+fn encode(to: Coding, mut document: impl Read, draft: &mut Written) -> io::Result<()> {
+    match to {
+        Coding::Zstd => {
+            let mut encoder = zstd::Encoder::new(draft, ZSTD_LEVEL)?;
+            io::copy(&mut document, &mut encoder)?;
+            encoder.finish().map(|_| ())
+        }
+        Coding::Plain | Coding::Bzip2 => io::copy(&mut document, draft).map(|_| ()),
+    }
+}
+
+/// A document that nobody parses: each piece of it counts as a token.
+struct Tokens<'a> {
+    decoded: Decoded<'a>,
+    scan: &'a Scan,
+}
+
+impl Read for Tokens<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.scan.saw_token();
+        self.decoded.read(buffer)
+    }
+}
+
+/// A draft that is written to, and what stopped it.
+struct Written {
+    draft: Draft,
+    failure: Option<DraftError>,
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.write(bytes).map_err(|failure| {
+            self.failure = Some(failure);
+            io::Error::other("the draft stopped")
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// zstd's own default: clients wait for this.
+const ZSTD_LEVEL: i32 = 3;
