@@ -16,6 +16,7 @@ mod head;
 mod parts;
 mod planes;
 mod run;
+mod shelf;
 mod story;
 
 use std::fs::DirBuilder;
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 
 pub use self::parts::{ComposeError, cache, store as store_config, verify as verify_config};
 pub use self::run::serve;
+pub use self::shelf::{Shelf, Shelved, is_package};
 pub use self::story::story;
 
 use self::parts::Parts;

@@ -30,6 +30,7 @@
 
 mod attempt;
 mod body;
+pub mod bundle;
 mod crowd;
 mod disk;
 mod expectation;

@@ -11,6 +11,7 @@
 
 mod args;
 mod audit;
+mod cache;
 mod channel;
 pub mod explain;
 mod group;
@@ -128,6 +129,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let audit = async |session: &Session<'_>| audit::run(arguments, session).await;
             return Session::during(&read()?.1, yes, audit).await;
         }
+        Command::Cache(command) => return cache::run(command, &read()?.1).await,
         Command::Explain { url, headers, output } => {
             let request = explain::Request::read(&url, &headers)?;
             let explain = async |session: &Session<'_>| explain::run(&request, session, output).await;

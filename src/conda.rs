@@ -14,7 +14,10 @@
 //! [`redact`]ed paths and of [`UpstreamPath`]s. Read [`crate::auth`] next.
 
 mod channel_name;
+mod glob;
 mod location;
+mod lock_file;
+mod match_spec;
 pub mod redact;
 mod segment;
 mod subdir;
@@ -22,7 +25,10 @@ mod target;
 mod upstream_path;
 
 pub use channel_name::{ChannelName, ChannelNameError};
+pub use glob::Glob;
 pub use location::{FileKind, FileName, Location, Resource};
+pub use lock_file::{LockFile, LockFileError, LockedPackage, PackageUrl};
+pub use match_spec::{MatchSpec, MatchSpecError};
 pub use segment::PathError;
 pub use subdir::Subdir;
 pub(crate) use target::is_masked;

@@ -82,7 +82,7 @@ pub(super) fn routing(config: &Config, routes: Routes, indexes: Option<&Indexes>
 }
 
 /// What inspections of indexes may cost.
-fn inspection(config: &Config) -> index::Config {
+pub(super) fn inspection(config: &Config) -> index::Config {
     let limits = index::Limits {
         compressed_bytes_max: config.index.compressed_bytes_max,
         decompressed_bytes_max: config.index.decompressed_bytes_max,

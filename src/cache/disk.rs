@@ -135,7 +135,7 @@ impl Disk {
         if swept > 0 {
             tracing::info!(drafts = swept, "removed what a dead process had begun to fetch");
         }
-        let mut found = upkeep::survey(&layout).map_err(failed("read"))?;
+        let mut found = upkeep::survey(&layout, OPEN_THREADS).map_err(failed("read"))?;
         found.sort_unstable_by_key(|found| found.used_at);
         let mut residents = Residents::new(config.capacity_bytes, meters.clone());
         for found in found {
@@ -389,6 +389,9 @@ const BLOCK_BYTES: u64 = 4 * 1024;
 
 /// Enough that two names rarely wait for each other, while one is being unlinked.
 const NAME_LOCKS: usize = 64;
+
+/// Who opens a cache waits for it. `benches/cache_open.rs` with inodes on the disk is what these are for.
+const OPEN_THREADS: usize = 8;
 
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 

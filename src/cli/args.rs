@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod audit;
+mod cache;
 mod group;
 mod org;
 mod seat;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::audit::{AuditArguments, AuditCommand};
+pub(super) use self::cache::{CacheCommand, Chosen, WarmArguments};
 pub(super) use self::group::GroupCommand;
 pub(super) use self::org::OrgCommand;
 pub(super) use self::seat::SeatCommand;
@@ -93,6 +95,11 @@ pub(super) enum Command {
                       channelgate audit --since 2027-01-31 --json\n  \
                       channelgate audit verify")]
     Audit(AuditArguments),
+    /// The package cache: list, stats, purge, scrub, export, import, warm
+    ///
+    /// Works beside a running gate and without one.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Explain how one request would be decided, without any network
     ///
     /// The URL may be a path. `-` reads it from standard input, which keeps a token out of the process list.

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::location::{Location, Resource};
+use super::target::{PathToken, RequestTarget};
 
 /// What to ask an upstream for, relative to the channel's root there: `label/dev/linux-64/x-1.0-0.conda`.
 ///
@@ -31,6 +32,17 @@ impl UpstreamPath {
             Resource::Nowhere => return None,
         }
         Some(Self { decoded })
+    }
+
+    /// The path that [`Self::decoded`] gave, told by somebody else: read by the grammar that a client's request is read by. `None` for what
+    /// no request could name.
+    pub fn parse(decoded: &str) -> Option<Self> {
+        let path = Self::of(&Location::parse(decoded))?;
+        let asked = format!("/{}", path.encoded());
+        let target = RequestTarget::parse(&asked).ok()?;
+        let is_itself =
+            *target.token() == PathToken::Absent && target.rest() == decoded && path.decoded == decoded;
+        is_itself.then_some(path)
     }
 
     /// The decoded path, without a leading slash: what a directory is asked for.

@@ -3,6 +3,7 @@
 mod documents;
 mod families;
 mod limits;
+mod offered;
 mod patches;
 mod properties;
 mod references;

@@ -69,6 +69,35 @@ impl Gate {
         let authority = with_tls.then(|| write_certificates(directory.path()));
         let config = directory.path().join("channelgate.toml");
         fs::write(&config, configuration(directory.path(), with_tls)).unwrap();
+        Self::serve(directory, config, authority)
+    }
+
+    /// A gate that the network does not reach, with what another gate's cache held of the packages of a lock file: that one's channel has the
+    /// fixtures for its upstream, this one's an upstream that it never asks.
+    pub(crate) fn beyond_an_air_gap(lock: &str) -> Self {
+        let place = |upstream: &str, more: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let config = directory.path().join("channelgate.toml");
+            let text = format!(
+                "data_dir = {:?}\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+                 listen.public_url = \"https://conda.example.org\"\n{more}\
+                 [[channels]]\nname = \"main\"\nupstreams = [{upstream:?}]\n",
+                directory.path().join("var")
+            );
+            fs::write(&config, text).unwrap();
+            (directory, config)
+        };
+        let (connected, config) = place(&fixtures(), "");
+        fs::write(connected.path().join("pixi.lock"), lock).unwrap();
+        run(&config, connected.path(), &["cache", "warm", "--lockfile", "pixi.lock"]);
+        run(&config, connected.path(), &["cache", "export", "bundle.tar"]);
+        let (directory, config) = place("https://unreachable.test/channel", "network = \"offline\"\n");
+        let bundle = connected.path().join("bundle.tar");
+        run(&config, directory.path(), &["cache", "import", bundle.to_str().unwrap()]);
+        Self::serve(directory, config, None)
+    }
+
+    fn serve(directory: TempDir, config: PathBuf, authority: Option<PathBuf>) -> Self {
         let mut child = binary(&config, directory.path())
             .arg("serve")
             .stdout(Stdio::null())
@@ -139,10 +168,7 @@ impl Gate {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        let output = binary(&self.config, self.directory.path()).args(arguments).output().unwrap();
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "channelgate {arguments:?}: {}\n{words}", output.status);
-        output.stdout
+        run(&self.config, self.directory.path(), arguments)
     }
 
     /// The status of one plain GET. Not for a gate with TLS.
@@ -184,6 +210,14 @@ impl Drop for Gate {
     }
 }
 
+/// The standard output of a command that must succeed.
+fn run(config: &Path, directory: &Path, arguments: &[&str]) -> Vec<u8> {
+    let output = binary(config, directory).args(arguments).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "channelgate {arguments:?}: {}\n{words}", output.status);
+    output.stdout
+}
+
 fn binary(config: &Path, directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_channelgate"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANNELGATE_")) {
@@ -193,8 +227,13 @@ fn binary(config: &Path, directory: &Path) -> Command {
     command
 }
 
+/// The fixture channel, as an upstream.
+fn fixtures() -> String {
+    format!("file://{}/tests/fixtures/channel", env!("CARGO_MANIFEST_DIR"))
+}
+
 fn configuration(directory: &Path, with_tls: bool) -> String {
-    let upstream = format!("file://{}/tests/fixtures/channel", env!("CARGO_MANIFEST_DIR"));
+    let upstream = fixtures();
     let data = directory.join("var");
     let tls = match with_tls {
         true => {

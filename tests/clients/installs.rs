@@ -103,3 +103,15 @@ fn public_channel_installs_with_any_valid_token_and_with_none() {
         assert_eq!(outcome.installed().len(), 5, "{carrier:?}");
     }
 }
+
+#[test]
+fn gate_beyond_an_air_gap_installs_what_a_lock_file_named() {
+    let gate = Gate::beyond_an_air_gap(include_str!("../fixtures/pixi.lock"));
+    for shards in [true, false] {
+        let attempt = Attempt { token: &gate.site_token, channel: "main", shards, ..Attempt::at(&gate) };
+        let outcome = Attempt { carrier: Carrier::BearerToken, ..attempt }.run();
+        let expected = ["epoch=1!2.0", "hello-noarch=1.0", "libtiny=1.1", "plus=1.0+cu118", "tinyapp=2.0"];
+        assert_eq!(outcome.installed(), expected, "shards: {shards}");
+        assert_eq!(outcome.file("share/tinyapp/version.txt"), "tinyapp 2.0\n");
+    }
+}

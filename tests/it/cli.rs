@@ -2,6 +2,7 @@
 
 mod audit;
 mod beside;
+mod cache;
 mod commands;
 mod explain;
 mod failures;

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{Stat, fstat};
@@ -32,20 +34,32 @@ pub(super) struct Surveyed {
     pub(super) used_at: Timestamp,
 }
 
-/// Looks at the names and inodes of all objects.
-pub(super) fn survey(layout: &Layout) -> io::Result<Vec<Surveyed>> {
-    let mut surveyed = Vec::new();
-    let mut last: Arc<str> = "".into();
-    for bay in layout.bays(0)? {
-        layout.scan(&bay, |found| {
-            if *last != *found.shelf {
-                last = found.shelf.into();
-            }
-            let (bytes, used_at) = (space(object::size(&found.stat)), object::used_at(&found.stat));
-            surveyed.push(Surveyed { shelf: Arc::clone(&last), digest: found.digest, bytes, used_at });
-        })?;
-    }
-    Ok(surveyed)
+/// Looks at the names and inodes of all objects, with so many threads: a disk whose inodes are not in memory answers several at once.
+pub(super) fn survey(layout: &Layout, threads: usize) -> io::Result<Vec<Surveyed>> {
+    let (bays, next) = (layout.bays(0)?, AtomicUsize::new(0));
+    let look = || {
+        let mut surveyed = Vec::new();
+        let mut last: Arc<str> = "".into();
+        while let Some(bay) = bays.get(next.fetch_add(1, Ordering::Relaxed)) {
+            layout.scan(bay, |found| {
+                if *last != *found.shelf {
+                    last = found.shelf.into();
+                }
+                let (bytes, used_at) = (space(object::size(&found.stat)), object::used_at(&found.stat));
+                surveyed.push(Surveyed { shelf: Arc::clone(&last), digest: found.digest, bytes, used_at });
+            })?;
+        }
+        Ok::<_, io::Error>(surveyed)
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(look)).collect();
+        let mut surveyed = look()?;
+        for other in others {
+            surveyed
+                .append(&mut other.join().map_err(|_| io::Error::other("a look at the cache panicked"))??);
+        }
+        Ok(surveyed)
+    })
 }
 
 impl Disk {
@@ -128,7 +142,7 @@ impl Inner {
             Ok(swept) => tracing::info!(drafts = swept, "removed what a dead process had begun to fetch"),
             Err(error) => self.complain("the cache's drafts could not be looked through", &error),
         }
-        let surveyed = match survey(&self.layout) {
+        let surveyed = match survey(&self.layout, 1) {
             Ok(surveyed) => surveyed,
             Err(error) => return self.complain("the cache's directory could not be read", &error),
         };

@@ -282,7 +282,9 @@ async fn file_of_no_known_length_is_kept_when_it_ends_cleanly() {
 
     let server = Faulty::start(|_| Reply::new(200).body(body(LENGTH, 1)).chunked().close()).await;
     let order = stage.order(&upstreams(&[&server]), Check::None);
-    assert!(matches!(stage.download(&order, None).await, Got::Aborted(_)));
+    // Whether its head was served before it broke is chance.
+    let got = stage.download(&order, None).await;
+    assert!(matches!(got, Got::Aborted(_) | Got::Refused(_)), "{got:?}");
     stage.idle().await;
     assert_eq!(stage.kept(&order).await, None);
 }

@@ -136,6 +136,7 @@ async fn gate_killed_under_load_loses_leaks_and_spoils_nothing() {
     };
     let cache = place.path("var/cache");
     let (mut seen, answered) = (HashSet::new(), Arc::new(AtomicU64::new(0)));
+    let mut abandoned = 0;
     for kill in 1..=KILLS {
         if kill % 10 == 0 {
             // Also while it starts.
@@ -157,8 +158,13 @@ async fn gate_killed_under_load_loses_leaks_and_spoils_nothing() {
         gate.signal(Signal::KILL);
         gate.ended();
         clients.join_all().await;
+        abandoned += files(&cache.join("partial")).len();
         check(&cache, &whole, &mut seen).await;
     }
-    println!("{KILLS} kills, {} whole answers, {} objects", answered.load(Ordering::Relaxed), seen.len());
-    assert!(seen.len() as u64 > 2 * KILLS, "{} objects in {KILLS} rounds are no load", seen.len());
+    let (objects, answers) = (seen.len(), answered.load(Ordering::Relaxed));
+    println!("{KILLS} kills, {answers} whole answers, {objects} objects, {abandoned} drafts left behind");
+    assert!(
+        objects as u64 > 2 * KILLS && abandoned > 0,
+        "{objects} objects, {abandoned} drafts: this is no load"
+    );
 }

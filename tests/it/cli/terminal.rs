@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use crate::support::gate::fixture_channel;
 use crate::support::process::Place;
 
 /// Runs a command on a terminal of its own, types `answer`, and returns the exit status, standard output, and what the terminal showed.
@@ -73,4 +74,21 @@ fn terminal_is_told_what_to_paste() {
         code == 0 && out.starts_with("unknown\n") && shown.contains("Paste the token's value"),
         "{shown}"
     );
+}
+
+#[test]
+fn terminal_sees_a_bar_and_a_pipe_sees_lines() {
+    let place = Place::new();
+    let enabled = std::fs::read_to_string(place.path("config/channelgate.toml")).unwrap();
+    let enabled =
+        enabled.replace("cache.enabled = false", "listen.public_url = \"https://conda.example.org\"");
+    std::fs::write(place.path("config/channelgate.toml"), enabled).unwrap();
+    let lock = fixture_channel().with_file_name("pixi.lock");
+    let warm = ["cache", "warm", "--json", "--lockfile", lock.to_str().unwrap()];
+    let (code, out, shown) = on_terminal(&place, &warm, "");
+    assert!(code == 0 && out.contains("\"fetched\": 7"), "{out} {shown}");
+    assert!(shown.contains("/5 files") && !shown.contains("fetched main/"), "{shown}");
+    place.must(&["cache", "purge", "*.conda"]);
+    let piped = place.run(&warm).expect(0, "warm");
+    assert!(piped.err.contains("fetched main/") && !piped.err.contains("/5 files"), "{piped:?}");
 }

@@ -35,10 +35,17 @@ const COMMANDS: &[&[&str]] = &[
     &["token", "import", "x", "--name", "x", "--scopes", "repos"],
     &["token", "verify"],
     &["explain", "/x"],
+    &["cache", "list"],
+    &["cache", "stats"],
+    &["cache", "purge", "--everything"],
+    &["cache", "scrub"],
+    &["cache", "export", "x"],
+    &["cache", "import", "x"],
+    &["cache", "warm", "--lockfile", "x"],
 ];
 
 /// Commands that have commands.
-const GROUPS: &[&str] = &["org", "seat", "token", "group", "audit"];
+const GROUPS: &[&str] = &["org", "seat", "token", "group", "audit", "cache"];
 
 #[test]
 fn help_of_every_command_has_an_example_or_no_arguments() {
@@ -208,6 +215,57 @@ fn mistakes_are_named_with_the_way_out() {
         ("explain nothing", vec!["explain", "-"], "", 64, "the URL is expected on standard input"),
         ("explain no path", vec!["explain", "main/noarch"], "", 64, "a URL (https://gate/…) or a path"),
         ("bad header", vec!["explain", "/x", "--header", "Authorization token"], "", 64, "'Name: value'"),
+        ("purge what", vec!["cache", "purge"], "", 64, "or --everything"),
+        (
+            "purge all and some",
+            vec!["cache", "purge", "--everything", "--channel", "main"],
+            "",
+            64,
+            "cannot be used with",
+        ),
+        ("warm what", vec!["cache", "warm"], "", 64, "--lockfile <FILE>"),
+        (
+            "warm where",
+            vec!["cache", "warm", "--spec", "x", "--channel", "main"],
+            "",
+            64,
+            "--subdir <SUBDIR>",
+        ),
+        (
+            "warm by brackets",
+            vec!["cache", "warm", "--spec", "x[build=0]"],
+            "",
+            64,
+            "write name, version and build",
+        ),
+        (
+            "warm nowhere",
+            vec!["cache", "warm", "--spec", "x", "--subdir", "linux"],
+            "",
+            64,
+            "expected a subdirectory such as linux-64",
+        ),
+        (
+            "warm a cache that is off",
+            vec!["cache", "warm", "--lockfile", "pixi.lock"],
+            "",
+            64,
+            "cache.enabled is false",
+        ),
+        (
+            "import into a cache that is off",
+            vec!["cache", "import", "x.tar"],
+            "",
+            64,
+            "cache.enabled is false",
+        ),
+        (
+            "export a channel that there is not",
+            vec!["cache", "export", "x.tar", "--channel", "mian"],
+            "",
+            64,
+            "no channel \"mian\" in the configuration; there are: main, open",
+        ),
         ("ready, but where", vec!["check", "--ready"], "", 64, "admin.address has port 0"),
     ] {
         let done = place.run_with(&arguments, input).expect(code, name);
