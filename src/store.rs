@@ -31,7 +31,8 @@ pub use embedded::Embedded;
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use record::{
     Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken,
-    Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used, Which,
+    Placed, Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used,
+    Which,
 };
 pub use terms::{Expected, RequestKey, Terms, Version};
 
@@ -200,7 +201,7 @@ impl Store {
         role: Role,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Seat, StoreError> {
+    ) -> Result<Placed<Seat>, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.assign_seat(organization, user, role, by, now).await,
         }
@@ -481,7 +482,7 @@ impl Store {
         user: &str,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<Placed<Group>, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.add_member(organization, group, user, by, now).await,
         }
@@ -518,7 +519,7 @@ impl Store {
         grant: &Grant,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<Placed<Group>, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.grant(organization, group, grant, by, now).await,
         }

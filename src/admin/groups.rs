@@ -19,7 +19,7 @@ use super::word::{ChannelWord, NameWord, PermissionWord, PlainName, UserWord, Wo
 use super::{Shared, reply};
 use crate::account::{Grant, Group, Permission};
 use crate::face::view::{GroupView, RestrictionView};
-use crate::store::{Sought, StoreError, Version};
+use crate::store::{Placed, Sought, StoreError, Version};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -158,11 +158,13 @@ async fn show(asked: Admitted<Reads>, At(at): At<GroupAt>) -> Result<Response, R
 ///
 /// The user needs a seat. With `If-None-Match: *` only if they are not in it. Needs `api:modify-group`.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/groups/{group}/members/{user}", tag = "groups", operation_id = "add_member", params(MemberAt, IfMatch, IfNothing),
-    responses((status = 200, description = "The group, with the user in it.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version.")))))]
+    responses(
+        (status = 200, description = "The group; the user was in it.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version."))),
+        (status = 201, description = "The group, with the user in it.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version.")))))]
 async fn add(asked: Admitted<ModifiesGroups>, At(at): At<MemberAt>) -> Result<Response, Refusal> {
     let (group, user) = (&at.group.0.0, &at.user.0.0);
-    let group = asked.changing()?.add_member(&at.org, group, user, &asked.by, asked.now).await?;
-    changed(&asked, &at.org, &group).await
+    let placed = asked.changing()?.add_member(&at.org, group, user, &asked.by, asked.now).await?;
+    self::placed(&asked, &at.org, &placed).await
 }
 
 /// Take a user out of a group
@@ -182,7 +184,9 @@ async fn remove(asked: Admitted<ModifiesGroups>, At(at): At<MemberAt>) -> Result
 /// granted. With `If-None-Match: *` only if it is not granted. Needs `api:modify-group`.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/groups/{group}/grants/{channel}", tag = "groups", operation_id = "grant_channel", params(GrantAt, IfMatch, IfNothing),
     request_body(content = GrantTerms, description = "What it may do there; nothing means to read."),
-    responses((status = 200, description = "The group, with the grant.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version.")))))]
+    responses(
+        (status = 200, description = "The group, with the grant that it had, changed or not.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version."))),
+        (status = 201, description = "The group, with the new grant.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version.")))))]
 async fn grant(
     asked: Admitted<ModifiesGroups>,
     At(at): At<GrantAt>,
@@ -196,8 +200,8 @@ async fn grant(
     }
     let permission = body.value.permission.map_or_else(Permission::default, |Word(permission)| permission);
     let grant = Grant { channel, permission };
-    let group = asked.changing()?.grant(&at.org, &at.group.0.0, &grant, &asked.by, asked.now).await?;
-    changed(&asked, &at.org, &group).await
+    let placed = asked.changing()?.grant(&at.org, &at.group.0.0, &grant, &asked.by, asked.now).await?;
+    self::placed(&asked, &at.org, &placed).await
 }
 
 /// Take a grant away
@@ -259,6 +263,16 @@ async fn unrestrict(asked: Admitted<ModifiesGroups>, At(at): At<RestrictionAt>) 
 async fn changed(asked: &Admitted<ModifiesGroups>, org: &str, group: &Group) -> Result<Response, Refusal> {
     asked.settle().await?;
     Ok(reply::changed(&GroupView::new(org, group), tag(group)))
+}
+
+async fn placed(
+    asked: &Admitted<ModifiesGroups>,
+    org: &str,
+    placed: &Placed<Group>,
+) -> Result<Response, Refusal> {
+    asked.settle().await?;
+    let group = &placed.present;
+    Ok(reply::placed(&GroupView::new(org, group), tag(group), placed.is_new))
 }
 
 /// The organization's group of this name.

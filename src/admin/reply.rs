@@ -32,6 +32,15 @@ pub(super) fn changed(view: &impl Serialize, tag: HeaderValue) -> Response {
     response
 }
 
+/// What a PUT made, if `is_new`, or changed (RFC 9110 section 9.3.4).
+pub(super) fn placed(view: &impl Serialize, tag: HeaderValue, is_new: bool) -> Response {
+    let mut response = changed(view, tag);
+    if is_new {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    response
+}
+
 /// What came of a request that has no version.
 pub(super) fn told(view: &impl Serialize) -> Response {
     json(StatusCode::OK, view)

@@ -80,7 +80,9 @@ async fn show(asked: Admitted<Reads>, At(at): At<SeatAt>) -> Result<Response, Re
 /// With `If-None-Match: *` only if they have none. Needs `api:write`.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/seats/{user}", tag = "seats", operation_id = "assign_seat", params(SeatAt, IfMatch, IfNothing),
     request_body(content = Assignment, description = "The seat; nothing means a member's."),
-    responses((status = 200, description = "The seat, new or not.", body = SeatView<'static>, headers(("ETag" = String, description = "Its version.")))))]
+    responses(
+        (status = 200, description = "The seat that the user had, with this role.", body = SeatView<'static>, headers(("ETag" = String, description = "Its version."))),
+        (status = 201, description = "The new seat.", body = SeatView<'static>, headers(("ETag" = String, description = "Its version.")))))]
 async fn assign(
     asked: Admitted<Writes>,
     At(at): At<SeatAt>,
@@ -88,9 +90,10 @@ async fn assign(
 ) -> Result<Response, Refusal> {
     let SeatAt { org, user: Word(UserName(user)) } = at;
     let role = body.value.role.map_or_else(Role::default, |Word(role)| role);
-    let seat = asked.changing()?.assign_seat(&org, &user, role, &asked.by, asked.now).await?;
+    let placed = asked.changing()?.assign_seat(&org, &user, role, &asked.by, asked.now).await?;
     asked.settle().await?;
-    Ok(reply::changed(&SeatView::new(&org, &seat), tag(&seat)))
+    let seat = &placed.present;
+    Ok(reply::placed(&SeatView::new(&org, seat), tag(seat), placed.is_new))
 }
 
 /// Take a user's seat away

@@ -24,7 +24,7 @@ pub(super) async fn run(command: GroupCommand, session: &Session<'_>) -> anyhow:
         }
         GroupCommand::List { org, output } => list(session, &org, output).await,
         GroupCommand::Add { org, name, user, output } => {
-            print(output, &org, &store.add_member(&org, &name, &user, by, now).await?)
+            print(output, &org, &store.add_member(&org, &name, &user, by, now).await?.present)
         }
         GroupCommand::Remove { org, name, user, output } => {
             session.confirm(&format!(
@@ -76,7 +76,7 @@ async fn grant(
         ))?;
     }
     let grant = Grant { channel: channel.to_string(), permission };
-    Ok(session.store.grant(org, group, &grant, &session.by, session.now()).await?)
+    Ok(session.store.grant(org, group, &grant, &session.by, session.now()).await?.present)
 }
 
 async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {

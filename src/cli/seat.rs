@@ -16,7 +16,7 @@ pub(super) async fn run(command: SeatCommand, session: &Session<'_>) -> anyhow::
     let (store, by, now) = (&session.store, &session.by, session.now());
     match command {
         SeatCommand::Assign { org, user, role, output } => {
-            let seat = store.assign_seat(&org, &user, role, by, now).await?;
+            let seat = store.assign_seat(&org, &user, role, by, now).await?.present;
             output::print(output, &SeatView::new(&org, &seat), SeatView::to_text)
         }
         SeatCommand::List { org, output } => {

@@ -225,6 +225,15 @@ pub struct LastUse {
     pub refused: Option<Refused>,
 }
 
+/// What a change put in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// It, or what it is a part of, as it is then.
+    pub present: T,
+    /// True if there was nothing in its place.
+    pub is_new: bool,
+}
+
 /// A request that a token opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {

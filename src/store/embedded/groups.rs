@@ -9,7 +9,7 @@ use super::change::{self, Change, Story};
 use super::{Embedded, Failure, organizations, row, seats, tokens};
 use crate::account::{Grant, Group, check_name};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Conflict, Restriction, Sought, StoreError, Subject, Version};
+use crate::store::{Actor, Conflict, Placed, Restriction, Sought, StoreError, Subject, Version};
 
 impl Embedded {
     pub(in crate::store) async fn create_group(
@@ -95,7 +95,7 @@ impl Embedded {
         user: &str,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<Placed<Group>, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
@@ -104,7 +104,7 @@ impl Embedded {
             let is_member = before.members.iter().any(|member| member == user);
             change.overwrites_part(is_member, Version::of_group(&before))?;
             if is_member {
-                return Ok(before);
+                return Ok(Placed { present: before, is_new: false });
             }
             sqlx::query("INSERT INTO group_members (group_id, organization_id, user_name) VALUES (?, ?, ?)")
                 .bind(&before.id.as_bytes()[..])
@@ -113,7 +113,8 @@ impl Embedded {
                 .execute(change.connection())
                 .await?;
             tokens::tell_of_user(&mut change, id, user).await?;
-            finish(change, "group.add", (id, organization), &before, Some(user)).await
+            let present = finish(change, "group.add", (id, organization), &before, Some(user)).await?;
+            Ok(Placed { present, is_new: true })
         })
         .await
     }
@@ -152,7 +153,7 @@ impl Embedded {
         grant: &Grant,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<Placed<Group>, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;
@@ -160,7 +161,7 @@ impl Embedded {
             let is_granted = before.grants.iter().any(|present| present.channel == grant.channel);
             change.overwrites_part(is_granted, Version::of_group(&before))?;
             if before.grants.contains(grant) {
-                return Ok(before);
+                return Ok(Placed { present: before, is_new: false });
             }
             sqlx::query(
                 "INSERT INTO restrictions (organization_id, channel) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -180,7 +181,8 @@ impl Embedded {
             .execute(change.connection())
             .await?;
             change.tell(Subject::Organization(id)).await?;
-            finish(change, "group.grant", (id, organization), &before, None).await
+            let present = finish(change, "group.grant", (id, organization), &before, None).await?;
+            Ok(Placed { present, is_new: !is_granted })
         })
         .await
     }

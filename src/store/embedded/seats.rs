@@ -8,7 +8,7 @@ use super::change::{self, Story};
 use super::{Embedded, Failure, organizations, row, tokens};
 use crate::account::{Role, Seat, check_user};
 use crate::clock::Timestamp;
-use crate::store::{Actor, RemovedSeat, Sought, StoreError, Version};
+use crate::store::{Actor, Placed, RemovedSeat, Sought, StoreError, Version};
 use crate::token::{End, EndCause};
 
 impl Embedded {
@@ -19,7 +19,7 @@ impl Embedded {
         role: Role,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Seat, StoreError> {
+    ) -> Result<Placed<Seat>, StoreError> {
         check_user(user)?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
@@ -29,7 +29,7 @@ impl Embedded {
             let assigned_at = before.as_ref().map_or(now, |seat| seat.assigned_at);
             let seat = Seat { user: user.to_owned(), role, assigned_at };
             if before.as_ref() == Some(&seat) {
-                return Ok(seat);
+                return Ok(Placed { present: seat, is_new: false });
             }
             sqlx::query(
                 "INSERT INTO seats (organization_id, user_name, role, assigned_at) VALUES (?, ?, ?, ?) \
@@ -51,7 +51,7 @@ impl Embedded {
             };
             change.record(story).await?;
             change.commit().await?;
-            Ok(seat)
+            Ok(Placed { present: seat, is_new: before.is_none() })
         })
         .await
     }

@@ -225,7 +225,7 @@ async fn operators_act_in_every_organization_and_on_organizations() {
     assert_eq!(stage.post(&operator, "/api/v1/organizations", wish).await.verdict(), "409 conflict");
     assert_eq!(
         stage.put(&operator, "/api/v1/organizations/newt/seats/eve", json!({"role": "admin"})).await.status,
-        200
+        201
     );
     let renewed =
         stage.post(&operator, "/api/v1/organizations/newt/renew", json!({"until": "2100-01-01"})).await;

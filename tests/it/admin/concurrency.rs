@@ -48,8 +48,8 @@ async fn of_writers_who_saw_one_version_exactly_one_wins() {
     let seat = ("PUT", at("/seats/alice"), at("/seats/alice"), Some(json!({"role": "admin"})), "200");
     let renew = ("POST", at(""), at("/renew"), None, "200");
     let site = ("POST", at("/site-token"), at("/site-token"), Some(json!({"grace": "1h"})), "201");
-    let member = ("PUT", at("/groups/dev"), at("/groups/dev/members/user#"), Some(Value::Null), "200");
-    let grant = ("PUT", at("/groups/dev"), at("/groups/dev/grants/main#"), Some(Value::Null), "200");
+    let member = ("PUT", at("/groups/dev"), at("/groups/dev/members/user#"), Some(Value::Null), "201");
+    let grant = ("PUT", at("/groups/dev"), at("/groups/dev/grants/main#"), Some(Value::Null), "201");
     for (method, seen, changed, body, winner) in [seat, renew, site, member, grant] {
         let tag = stage.get(&root, &seen).await.header("etag").unwrap().to_owned();
         assert!(tag.starts_with('"') && tag.ends_with('"'), "a strong tag: {tag}");

@@ -14,9 +14,13 @@ async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted(
     let created = stage.post(&root, &at("groups"), json!({"name": "builders"})).await;
     assert_eq!((created.status, created.header("location")), (201, Some(&*at("groups/builders"))));
     let added = stage.put(&root, &at("groups/builders/members/alice"), Value::Null).await;
-    assert_eq!(added.json()["members"], json!(["alice"]));
+    assert_eq!((added.status, &added.json()["members"]), (201, &json!(["alice"])));
+    let again = stage.put(&root, &at("groups/builders/members/alice"), Value::Null).await;
+    assert_eq!((again.status, again.json()), (200, added.json()));
     let granted = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "write"})).await;
     assert_eq!(granted.json()["grants"], json!([{"channel": "main", "permission": "write"}]));
+    let raised = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "admin"})).await;
+    assert_eq!((granted.status, raised.status), (201, 200));
     assert_eq!(
         (stage.reads(&alice).await, stage.reads(&bob).await),
         ("200".into(), "403 channel_forbidden".into())

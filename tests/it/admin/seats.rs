@@ -10,9 +10,9 @@ async fn seat_is_assigned_changed_and_taken_with_its_tokens_and_groups() {
     let root = stage.token("acme", "all").await;
     let at = |rest: &str| format!("/api/v1/organizations/acme/{rest}");
     let assigned = stage.put(&root, &at("seats/carol"), Value::Null).await;
-    assert_eq!((assigned.status, &assigned.json()["role"]), (200, &json!("member")));
+    assert_eq!((assigned.status, &assigned.json()["role"]), (201, &json!("member")), "it is new");
     let raised = stage.put(&root, &at("seats/carol"), json!({"role": "admin"})).await;
-    assert_eq!(raised.json()["role"], "admin");
+    assert_eq!((raised.status, &raised.json()["role"]), (200, &json!("admin")), "it was there");
     assert_eq!(stage.get(&root, &at("seats/carol")).await.json(), raised.json());
     let individual = stage.post(&root, &at("seats/carol/token"), Value::Null).await;
     let acting = json!({"name": "bot", "scopes": ["repos"], "user": "carol"});

@@ -30,11 +30,13 @@ pub(super) async fn groups_are_kept_with_members_and_grants(config: &Config) {
     assert_eq!(bad.kind(), ErrorKind::Invalid, "{bad}");
     for user in ["zed", "ann"] {
         store.assign_seat("acme", user, Role::Member, &by(), NOW).await.unwrap();
-        store.add_member("acme", "dev", user, &by(), NOW).await.unwrap();
+        assert!(store.add_member("acme", "dev", user, &by(), NOW).await.unwrap().is_new);
     }
-    store.grant("acme", "dev", &grant("z", Permission::Read), &by(), NOW).await.unwrap();
+    assert!(store.grant("acme", "dev", &grant("z", Permission::Read), &by(), NOW).await.unwrap().is_new);
     store.grant("acme", "dev", &grant("a/b", Permission::Write), &by(), NOW).await.unwrap();
     let raised = store.grant("acme", "dev", &grant("z", Permission::Admin), &by(), NOW).await.unwrap();
+    assert!(!raised.is_new, "the grant was there, and is another now");
+    let (again, raised) = (raised.clone(), raised.present);
     assert_eq!(raised.members, ["ann", "zed"]);
     assert_eq!(raised.grants, [grant("a/b", Permission::Write), grant("z", Permission::Admin)]);
     assert_eq!(store.group("acme", "dev").await.unwrap(), Some(raised.clone()));
@@ -49,8 +51,8 @@ pub(super) async fn groups_are_kept_with_members_and_grants(config: &Config) {
     assert_eq!(store.restrictions("zoo", None, 100).await.unwrap(), []);
     // What is so already is no change.
     let (position, head) = (store.position().await.unwrap(), store.audit_head().await.unwrap());
-    assert_eq!(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap(), raised);
-    assert_eq!(store.grant("acme", "dev", &grant("z", Permission::Admin), &by(), NOW).await.unwrap(), raised);
+    assert_eq!(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap(), again);
+    assert_eq!(store.grant("acme", "dev", &grant("z", Permission::Admin), &by(), NOW).await.unwrap(), again);
     assert_eq!((store.position().await.unwrap(), store.audit_head().await.unwrap()), (position, head));
     let fewer = store.remove_member("acme", "dev", "zed", &by(), NOW).await.unwrap();
     assert_eq!(fewer.members, ["ann"]);

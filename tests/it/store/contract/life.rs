@@ -291,8 +291,13 @@ pub(super) async fn seats_are_assigned_changed_and_listed(config: &Config) {
     };
     let bob = assign("bob", Role::Member, NOW).await;
     let ann = assign("ann@example.org", Role::Admin, later(1)).await;
-    assert_eq!(assign("bob", Role::Member, later(2)).await, bob, "nothing changes");
+    assert!(bob.is_new && ann.is_new);
+    let (bob, ann) = (bob.present, ann.present);
+    let same = assign("bob", Role::Member, later(2)).await;
+    assert_eq!((same.present, same.is_new), (bob, false), "nothing changes");
     let admin = assign("bob", Role::Admin, later(3)).await;
+    assert!(!admin.is_new);
+    let admin = admin.present;
     assert_eq!((admin.role, admin.assigned_at), (Role::Admin, NOW));
     assert_eq!(store.seats("acme", None, 100).await.unwrap(), [ann, admin.clone()]);
     assert_eq!(store.seat("acme", "bob").await.unwrap(), Some(admin));
