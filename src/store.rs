@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a name that cannot be, [`ErrorKind::Conflict`] for one that is taken.
+    /// [`ErrorKind::Invalid`] for a name that cannot be or a title that holds a token's value, [`ErrorKind::Conflict`] for a name that is taken.
     pub async fn create_organization(
         &self,
         name: &str,
@@ -193,7 +193,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a user's name that cannot be.
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a user's name that cannot be or holds a token's value.
     pub async fn assign_seat(
         &self,
         organization: &str,
@@ -261,7 +261,7 @@ impl Store {
     ///
     /// [`ErrorKind::NotFound`] without the organization, or the seat or group that it needs; [`ErrorKind::Conflict`] for a scoped token whose
     /// name a living token has, any token whose value is known, and any token of an organization whose subscription is cancelled or over
-    /// for too long; [`ErrorKind::Invalid`] for a name that cannot be.
+    /// for too long; [`ErrorKind::Invalid`] for a name that cannot be or holds a token's value.
     pub async fn insert_token(
         &self,
         token: &NewToken,
@@ -275,7 +275,7 @@ impl Store {
         }
     }
 
-    /// Ends a token. A dead token stays as it died, and an end never moves to a later time.
+    /// Ends a token. A dead token stays as it died, and an end never moves to a later time. Values of tokens in the reason are masked.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ mod record;
 mod scope;
 mod secret;
 
-pub use mint::{Minted, RandomError, is_importable};
+pub use mint::{Minted, RandomError, is_importable, mask_values};
 pub use record::{
     DeadAtBirth, End, EndCause, TokenId, TokenKind, TokenNameError, TokenRecord, TokenState, UnknownWord,
     check_token_name, scoped_expiry,

@@ -250,6 +250,11 @@ async fn import(
             "this value cannot be imported: it must have 20 to 256 characters of [A-Za-z0-9-], and if it begins with cg- it must be a token that a channelgate issued".to_owned(),
         ));
     }
+    if wish.name.0.0.contains(&wish.token) {
+        return Err(Refusal::Value(
+            "a token's name cannot hold its value: it is kept, and shown to others".to_owned(),
+        ));
+    }
     let token = NewToken {
         organization: at.org,
         purpose: Purpose::Scoped { name: wish.name.0.0, acts_as: None },

@@ -45,6 +45,12 @@ pub(super) async fn run(command: TokenCommand, session: &Session<'_>) -> anyhow:
                 )
                 .into());
             }
+            if name.contains(&value) {
+                return Err(UsageError(
+                    "a token's name cannot hold its value: it is kept, and shown to others. Choose another one".to_owned(),
+                )
+                .into());
+            }
             let wish = Wish { org, name, scopes, channels, acts_as: None, expiry, imported: true };
             let record = insert_scoped(session, wish, &TokenDigest::of(value.as_bytes())).await?;
             show(session, output, &record).await

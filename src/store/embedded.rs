@@ -43,6 +43,7 @@ pub(super) use feed::Watch;
 use super::error::{Conflict, Sought, StoreError};
 use super::{Config, Terms};
 use crate::account::EndsInThePast;
+use crate::token::mask_values;
 
 /// The store in one SQLite file. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -202,6 +203,11 @@ fn meaning(file: &Path, error: sqlx::Error) -> StoreError {
         }
         _ => StoreError::unavailable(file, "look at its disk and the system's log", error),
     }
+}
+
+/// Refuses `text` as `what` if it holds the value of a token.
+fn refuse_value(text: &str, what: &'static str) -> Result<(), StoreError> {
+    if mask_values(text) == text { Ok(()) } else { Err(StoreError::Revealing(what)) }
 }
 
 /// How many times longer than one call it may take to count all tokens of an organization.

@@ -43,6 +43,9 @@ pub enum StoreError {
     /// A name that no token can have.
     #[error(transparent)]
     TokenName(#[from] TokenNameError),
+    /// A name that holds a token's value, and would be kept and shown.
+    #[error("{0} cannot hold the value of a token: it is kept, and shown to others. Choose another one")]
+    Revealing(&'static str),
     /// The organization cannot hand out a token.
     #[error("organization \"{organization}\" cannot have such a token: {source}")]
     Subscription {
@@ -201,7 +204,9 @@ impl StoreError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Outdated => ErrorKind::Outdated,
             Self::Repeated { .. } | Self::KeyReused => ErrorKind::Repeated,
-            Self::Name(_) | Self::TokenName(_) | Self::Renewal(_) | Self::Url { .. } => ErrorKind::Invalid,
+            Self::Name(_) | Self::TokenName(_) | Self::Revealing(_) | Self::Renewal(_) | Self::Url { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Unsupported { .. } => ErrorKind::Unsupported,
         }
     }

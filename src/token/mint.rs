@@ -4,11 +4,16 @@
 //! other character and glues the rest to the host name (conda `conda/common/url.py`, `split_conda_url_easy_parts`). The prefix lets
 //! secret scanners find leaked tokens; the checksum lets the gate refuse garbage without asking anybody.
 
+use std::borrow::Cow;
+
 use super::secret::TokenDigest;
+use crate::conda::redact::MASK;
 
 pub(super) const PREFIX: &str = "cg-";
 const RANDOM_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
+/// Of a whole value.
+const CHARS: usize = PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A newly made token value, on its way to the person who asked for it. No `Debug`, no `Display`.
@@ -54,6 +59,20 @@ impl Minted {
 /// True for a value that `token import` may take: at least 20 of `[A-Za-z0-9-]`, and not a mistyped token of the gate's own format.
 pub fn is_importable(value: &str) -> bool {
     super::Secret::new(value.as_bytes()).is_plausible()
+}
+
+/// `text` with every value in the gate's own format masked, living or dead or never issued. What people write goes into the audit, lists and
+/// logs, and a leaked token's value is what they have at hand when they write why it is revoked.
+pub fn mask_values(text: &str) -> Cow<'_, str> {
+    let value_in = |text: &str| {
+        let candidates = text.match_indices(PREFIX).filter_map(|(at, _)| text.get(at..at + CHARS));
+        candidates.map(str::to_owned).find(|candidate| has_valid_checksum(candidate.as_bytes()))
+    };
+    let mut shown = Cow::Borrowed(text);
+    while let Some(value) = value_in(&shown) {
+        shown = Cow::Owned(shown.replace(&value, MASK));
+    }
+    shown
 }
 
 /// True for `cg-` + 32 characters + their checksum.

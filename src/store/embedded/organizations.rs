@@ -19,6 +19,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Organization, StoreError> {
         check_name(name, "an organization's name")?;
+        super::refuse_value(title, "an organization's title")?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let present = find(change.connection(), name).await?;

@@ -21,6 +21,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Placed<Seat>, StoreError> {
         check_user(user)?;
+        super::refuse_value(user, "a user's name")?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
             let id = organizations::demand(change.connection(), organization).await?.id;

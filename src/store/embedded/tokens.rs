@@ -1,5 +1,6 @@
 //! Tokens in SQLite.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,12 +14,15 @@ use super::row::{token_columns, token_lives};
 use super::{Embedded, Failure, groups, organizations, row, seats};
 use crate::account::Organization;
 use crate::clock::Timestamp;
+use crate::conda::redact::MASK;
 use crate::policy::{Granted, Rights, Standing};
 use crate::store::{
     Actor, ActsAs, Conflict, Ended, FeedPosition, Issued, Listed, NewToken, Purpose, Reading, Sought,
     StoreError, Subject, Version,
 };
-use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name};
+use crate::token::{
+    End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name, mask_values,
+};
 
 impl Embedded {
     pub(in crate::store) async fn insert_token(
@@ -31,6 +35,7 @@ impl Embedded {
     ) -> Result<Issued, StoreError> {
         if let Some(name) = token.purpose.name() {
             check_token_name(name)?;
+            super::refuse_value(name, "a token's name")?;
         }
         self.call(async {
             let mut change = self.begin(by, now).await?;
@@ -65,7 +70,11 @@ impl Embedded {
             if was_dead || before.end.as_ref().is_some_and(|present| end.at >= present.at) {
                 return Ok(Ended { record: before, was_dead });
             }
-            let record = set_end(&mut change, before.clone(), &digest, end).await?;
+            let end = End {
+                reason: end.reason.as_deref().map(|reason| without_values(reason, &digest)),
+                ..end.clone()
+            };
+            let record = set_end(&mut change, before.clone(), &digest, &end).await?;
             let story = Story {
                 action: "token.revoke",
                 organization: Some(&record.organization),
@@ -479,6 +488,15 @@ async fn set_end(
         .await?;
     change.tell(Subject::Token(*digest)).await?;
     Ok(TokenRecord { end: Some(end.clone()), ..record })
+}
+
+/// Why a token is ended, with its value and all others masked. One that was imported is known by its digest only.
+fn without_values(reason: &str, digest: &TokenDigest) -> String {
+    let words = reason.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let value =
+        words.filter(|word| !word.is_empty()).find(|word| TokenDigest::of(word.as_bytes()) == *digest);
+    let masked = value.map_or(Cow::Borrowed(reason), |value| Cow::Owned(reason.replace(value, MASK)));
+    mask_values(&masked).into_owned()
 }
 
 /// A token with the restricted channels of its organization, and the grants of them to its own groups.

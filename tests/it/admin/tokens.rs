@@ -76,3 +76,36 @@ async fn foreign_token_is_imported_and_serves() {
     assert_eq!((verified.status, verified.json()["name"].as_str()), (200, Some("legacy")));
     assert_eq!(verified.json().get("token"), None);
 }
+
+#[tokio::test]
+async fn value_of_a_token_is_kept_under_no_name_and_in_no_reason() {
+    let stage = Stage::new().await;
+    let (root, operator) = (stage.token("acme", "all").await, stage.operator("all").await);
+    let at = |rest: &str| format!("/api/v1/organizations/acme/{rest}");
+    let named = |name: String| json!({"name": name, "scopes": ["repos"]});
+    let leaked = stage.post(&root, &at("tokens"), named("leaked".to_owned())).await;
+    let (of_ours, foreign) = (value(&leaked), "0123456789abcdefghijklmnop");
+    let import = |name: &str| json!({"name": name, "scopes": ["repos"], "token": foreign});
+    let before = stage.gate.store().audit_head().await.unwrap();
+    for refused in [
+        stage.put(&root, &at(&format!("seats/{of_ours}")), Value::Null).await,
+        stage.put(&root, &at(&format!("seats/x-{of_ours}@example.org")), Value::Null).await,
+        stage.post(&root, &at("tokens"), named(format!("for {of_ours}!"))).await,
+        stage.post(&root, &at("tokens/import"), import(foreign)).await,
+        stage.post(&operator, "/api/v1/organizations", json!({"name": "newt", "title": of_ours})).await,
+    ] {
+        assert_eq!(refused.verdict(), "422 value_invalid");
+        assert!(!refused.json().to_string().contains(&of_ours), "{}", refused.json());
+    }
+    assert_eq!(stage.gate.store().audit_head().await.unwrap(), before);
+    // Why a token is revoked must not keep it from being revoked.
+    let imported = stage.post(&root, &at("tokens/import"), import("foreign")).await;
+    for (token, shown) in [(leaked, of_ours.as_str()), (imported, foreign)] {
+        let revoke = at(&format!("tokens/{}/revoke", id(&token).0));
+        let revoked =
+            stage.post(&root, &revoke, json!({"reason": format!("{shown} was in log-{of_ours}.txt")})).await;
+        assert_eq!(revoked.json()["reason"], "<TOKEN> was in log-<TOKEN>.txt");
+    }
+    let audit = stage.get(&root, &at("audit")).await.json().to_string();
+    assert!(!audit.contains(&of_ours) && !audit.contains(foreign), "{audit}");
+}
