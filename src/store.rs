@@ -511,7 +511,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization or the group.
+    /// [`ErrorKind::NotFound`] without the organization or the group, [`ErrorKind::Conflict`] if the organization restricts 1,000 other channels.
     pub async fn grant(
         &self,
         organization: &str,

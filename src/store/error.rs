@@ -129,6 +129,16 @@ pub enum Conflict {
         "a token with this value is known already; a token's value is used once, even if the token is dead"
     )]
     TokenValue,
+    /// The organization restricts as many channels as it can.
+    #[error(
+        "organization \"{organization}\" restricts {max} channels to groups, which is the most it can; lift the restriction of one that needs none"
+    )]
+    Restrictions {
+        /// The organization's name.
+        organization: String,
+        /// How many.
+        max: u32,
+    },
     /// The group's name is taken.
     #[error("organization \"{organization}\" has a group \"{name}\" already; choose another name")]
     Group {

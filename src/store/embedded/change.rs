@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::{Embedded, Failure, audit, feed, keys};
-use crate::account::{Group, Organization, Seat};
+use crate::account::{Grant, Group, Organization, Seat};
 use crate::clock::Timestamp;
 use crate::store::{Actor, Expected, StoreError, Subject, Terms, Version};
 use crate::token::{Scope, TokenRecord};
@@ -109,11 +109,19 @@ pub(super) fn seat(seat: &Seat) -> Value {
     json!({ "role": seat.role.as_str(), "assigned_at": seat.assigned_at })
 }
 
-/// A group as the audit tells of it.
-pub(super) fn group(group: &Group) -> Value {
+/// A group as the audit tells of it: of its members and grants those that `other`, the group before or after the change, has not. A record
+/// of all of them would make the audit of a large group grow with the square of its size.
+pub(super) fn group(group: &Group, other: &Group) -> Value {
+    // The store reads both in order.
+    let is_only_here = |member: &&String| other.members.binary_search(member).is_err();
+    let has_other = |grant: &Grant| {
+        let place = other.grants.binary_search_by(|present| present.channel.cmp(&grant.channel));
+        place.is_ok_and(|place| other.grants.get(place) == Some(grant))
+    };
+    let grants = group.grants.iter().filter(|grant| !has_other(grant));
     let grants: serde_json::Map<_, _> =
-        group.grants.iter().map(|grant| (grant.channel.clone(), grant.permission.as_str().into())).collect();
-    json!({ "members": group.members, "grants": grants })
+        grants.map(|grant| (grant.channel.clone(), grant.permission.as_str().into())).collect();
+    json!({ "members": group.members.iter().filter(is_only_here).collect::<Vec<_>>(), "grants": grants })
 }
 
 /// A token as the audit tells of it.

@@ -47,7 +47,7 @@ impl Embedded {
                 action: "group.create",
                 organization: Some(organization),
                 target: Some(name.to_owned()),
-                after: Some(change::group(&group)),
+                after: Some(change::group(&group, &group)),
                 ..Story::default()
             };
             change.record(story).await?;
@@ -163,13 +163,7 @@ impl Embedded {
             if before.grants.contains(grant) {
                 return Ok(Placed { present: before, is_new: false });
             }
-            sqlx::query(
-                "INSERT INTO restrictions (organization_id, channel) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            )
-            .bind(&id.as_bytes()[..])
-            .bind(&grant.channel)
-            .execute(change.connection())
-            .await?;
+            restrict(&mut change, (id, organization), &grant.channel).await?;
             sqlx::query(
                 "INSERT INTO grants (group_id, organization_id, channel, permission) VALUES (?, ?, ?, ?) \
                  ON CONFLICT (group_id, channel) DO UPDATE SET permission = excluded.permission",
@@ -294,6 +288,37 @@ impl Embedded {
     }
 }
 
+/// Restricts a channel to the organization's granted groups, if it is not.
+async fn restrict(
+    change: &mut Change,
+    (id, organization): (Uuid, &str),
+    channel: &str,
+) -> Result<(), Failure> {
+    let restricted = sqlx::query(
+        "INSERT INTO restrictions (organization_id, channel) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&id.as_bytes()[..])
+    .bind(channel)
+    .execute(change.connection())
+    .await?;
+    if restricted.rows_affected() == 0 {
+        return Ok(());
+    }
+    let all: u32 = sqlx::query_scalar("SELECT count(*) FROM restrictions WHERE organization_id = ?")
+        .bind(&id.as_bytes()[..])
+        .fetch_one(change.connection())
+        .await?;
+    if all > RESTRICTIONS_MAX {
+        return Err(
+            Conflict::Restrictions { organization: organization.to_owned(), max: RESTRICTIONS_MAX }.into()
+        );
+    }
+    Ok(())
+}
+
+/// Most channels that one organization restricts. Every token of it is remembered with all of them.
+const RESTRICTIONS_MAX: u32 = 1_000;
+
 /// Commits a change to a group, and says what it is then.
 async fn finish(
     mut change: Change,
@@ -308,8 +333,8 @@ async fn finish(
         organization: Some(organization),
         target: Some(after.name.clone()),
         user,
-        before: Some(change::group(before)),
-        after: Some(change::group(&after)),
+        before: Some(change::group(before, &after)),
+        after: Some(change::group(&after, before)),
     };
     change.record(story).await?;
     change.commit().await?;

@@ -17,6 +17,8 @@ async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted(
     assert_eq!((added.status, &added.json()["members"]), (201, &json!(["alice"])));
     let again = stage.put(&root, &at("groups/builders/members/alice"), Value::Null).await;
     assert_eq!((again.status, again.json()), (200, added.json()));
+    stage.put(&root, &at("groups/builders/members/bob"), Value::Null).await;
+    stage.delete(&root, &at("groups/builders/members/bob")).await;
     let granted = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "write"})).await;
     assert_eq!(granted.json()["grants"], json!([{"channel": "main", "permission": "write"}]));
     let raised = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "admin"})).await;
@@ -25,6 +27,18 @@ async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted(
         (stage.reads(&alice).await, stage.reads(&bob).await),
         ("200".into(), "403 channel_forbidden".into())
     );
+    // What changed, not all that the group is: its audit grows with its changes alone.
+    let audit = stage.get(&root, &at("audit?limit=1000")).await.json();
+    let records = audit.as_array().unwrap();
+    let [.., joined, left, first, second] = &records[..] else { panic!("{audit}") };
+    let told = |record: &Value| (record["action"].clone(), record["before"].clone(), record["after"].clone());
+    let (nothing, with_bob) =
+        (json!({"members": [], "grants": {}}), json!({"members": ["bob"], "grants": {}}));
+    let main = |permission: &str| json!({"members": [], "grants": {"main": permission}});
+    assert_eq!(told(joined), (json!("group.add"), nothing.clone(), with_bob.clone()));
+    assert_eq!(told(left), (json!("group.remove"), with_bob, nothing.clone()));
+    assert_eq!(told(first), (json!("group.grant"), nothing, main("write")));
+    assert_eq!(told(second), (json!("group.grant"), main("write"), main("admin")));
     let nested = stage.put(&root, &at("groups/builders/grants/team%2Fnested"), Value::Null).await;
     assert_eq!(nested.json()["grants"][1], json!({"channel": "team/nested", "permission": "read"}));
     let listed = stage.get(&root, &at("restrictions")).await.json();

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use channelgate::account::Role;
+use channelgate::account::{Grant, Permission, Role};
 use channelgate::auth::Carrier;
 use channelgate::clock::{Clock, Timestamp};
 use channelgate::metrics::Metrics;
@@ -94,6 +94,35 @@ async fn filled(part: u32) -> Temporary {
     run(&mut raw, "COMMIT").await;
     raw.close().await.unwrap();
     place
+}
+
+#[tokio::test]
+async fn channels_that_an_organization_restricts_are_bounded() {
+    let place = Temporary::new().await;
+    let store = place.open().await;
+    for organization in ["acme", "zoo"] {
+        create(&store, organization).await;
+        store.create_group(organization, "dev", &by(), NOW).await.unwrap();
+    }
+    let mut raw = place.raw().await;
+    let restricted = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
+                      INSERT INTO restrictions SELECT o.id, 'c' || i FROM n, organizations o WHERE o.name = 'acme'";
+    run(&mut raw, restricted).await;
+    raw.close().await.unwrap();
+    let grant = async |organization: &str, channel: &str| {
+        let grant = Grant { channel: channel.to_owned(), permission: Permission::Read };
+        store.grant(organization, "dev", &grant, &by(), NOW).await
+    };
+    assert!(grant("acme", "last").await.unwrap().is_new);
+    let (position, head) = (store.position().await.unwrap(), store.audit_head().await.unwrap());
+    let refused = grant("acme", "beyond").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    assert_eq!(store.restriction("acme", "beyond").await.unwrap(), None);
+    assert_eq!((store.position().await.unwrap(), store.audit_head().await.unwrap()), (position, head));
+    assert!(grant("acme", "c1").await.unwrap().is_new, "it is restricted already");
+    assert!(grant("zoo", "beyond").await.unwrap().is_new, "another organization's");
+    store.unrestrict("acme", "c2", &by(), NOW).await.unwrap();
+    assert!(grant("acme", "beyond").await.unwrap().is_new);
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &str) {
