@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::http2::Http2;
-use crate::support::process::{Place, Process, channel};
+use crate::support::process::{Place, Process, channel, files};
 
 const MIB: u64 = 1 << 20;
 const BODY_BYTES: u64 = 200 * MIB;
@@ -26,6 +26,8 @@ const TAKEN_BYTES: u64 = MIB;
 const STREAM_COST_MAX_BYTES: u64 = 2 * MIB;
 /// What an upstream may get rid of beyond what was read: the sockets' buffers on four ends, which the kernel sizes.
 const AHEAD_MAX_BYTES: u64 = 6 * MIB;
+/// What a directory's file has.
+const FILE_BYTES: u64 = 64 * MIB;
 /// No test waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -195,16 +197,18 @@ async fn start() -> (Hose, Place, Process, u64) {
     (hose, place, gate, at_rest)
 }
 
-/// Files are read in pieces of 128 KiB, one for each reader.
-#[tokio::test]
-async fn five_hundred_slow_readers_of_a_file_cost_less_than_two_hundred_mebibytes() {
-    let place = Place::empty();
+/// A gate before a directory with a file of [`FILE_BYTES`], with further lines of configuration.
+fn serve_directory(place: &Place, lines: &str) -> Process {
     let noarch = place.path("channel/noarch");
     std::fs::create_dir_all(&noarch).unwrap();
-    std::fs::File::create(noarch.join("x.conda")).unwrap().set_len(64 * MIB).unwrap();
+    std::fs::File::create(noarch.join("x.conda")).unwrap().set_len(FILE_BYTES).unwrap();
     let upstream = format!("file://{}", place.path("channel").display());
-    place.configure(&format!("log.level = \"warn\"\n{}", channel("main", "public", &upstream)));
-    let gate = place.serve();
+    place.configure(&format!("log.level = \"warn\"\n{lines}{}", channel("main", "public", &upstream)));
+    place.serve()
+}
+
+/// Files are read in pieces of 128 KiB, one for each reader.
+async fn five_hundred_slow_readers_cost_less_than_two_hundred_mebibytes(gate: &Process) {
     let mut readers = Vec::new();
     for _ in 0..500 {
         let mut reader = Reader::http1(gate.data).await;
@@ -216,8 +220,33 @@ async fn five_hundred_slow_readers_of_a_file_cost_less_than_two_hundred_mebibyte
     assert!(peak < 200 * MIB, "{} MiB at the peak", peak / MIB);
     // They are not abandoned: some go on to the end.
     for (reader, taken) in readers.iter_mut().take(FINISHERS) {
-        assert_eq!(*taken + reader.take(64 * MIB - *taken).await, 64 * MIB);
+        assert_eq!(*taken + reader.take(FILE_BYTES - *taken).await, FILE_BYTES);
     }
+    let peak = gate.memory_bytes("VmHWM");
+    assert!(peak < 200 * MIB, "{} MiB at the peak", peak / MIB);
+}
+
+#[tokio::test]
+async fn slow_readers_of_a_directorys_file_cost_little() {
+    let place = Place::empty();
+    let gate = serve_directory(&place, "");
+    five_hundred_slow_readers_cost_less_than_two_hundred_mebibytes(&gate).await;
+}
+
+/// The peak is that of the whole life of the gate: of the file's way into the cache, too.
+#[tokio::test]
+async fn slow_readers_of_a_cached_file_cost_little() {
+    let place = Place::empty();
+    let gate = serve_directory(&place, "cache.enabled = true\n");
+    assert_eq!(Reader::http1(gate.data).await.take(FILE_BYTES).await, FILE_BYTES);
+    let start = Instant::now();
+    while files(&place.path("var/cache/objects")).is_empty() {
+        assert!(start.elapsed() < PATIENCE, "the file is not kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // What is served from now on cannot come from anywhere else.
+    std::fs::remove_dir_all(place.path("channel")).unwrap();
+    five_hundred_slow_readers_cost_less_than_two_hundred_mebibytes(&gate).await;
 }
 
 #[tokio::test]

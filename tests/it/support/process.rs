@@ -59,10 +59,11 @@ impl Place {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
-    /// Writes the configuration: ports of the system's choosing, no cache, and what is given.
+    /// Writes the configuration: ports of the system's choosing, no cache unless they speak of it, and what is given.
     pub fn configure(&self, lines: &str) {
+        let cache = if lines.contains("cache.enabled") { "" } else { "cache.enabled = false\n" };
         fs::create_dir_all(self.path("config")).unwrap();
-        fs::write(self.path("config/channelgate.toml"), format!("{FREE_PORTS}{lines}")).unwrap();
+        fs::write(self.path("config/channelgate.toml"), format!("{FREE_PORTS}{cache}{lines}")).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -261,8 +262,7 @@ fn code(status: std::process::ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
 }
 
-const FREE_PORTS: &str =
-    "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\ncache.enabled = false\n";
+const FREE_PORTS: &str = "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n";
 
 /// Generous: reached only by a program that is broken, on however slow a machine.
 const PATIENCE: Duration = Duration::from_secs(30);
