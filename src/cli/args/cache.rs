@@ -118,13 +118,13 @@ pub(in crate::cli) struct WarmArguments {
     #[arg(long = "lockfile", value_name = "FILE", required_unless_present = "specs")]
     pub(in crate::cli) lock_files: Vec<PathBuf>,
     /// Packages, as in 'numpy>=1.26' or 'conda-forge::numpy 2.* py312*'; may be repeated. Of each name the newest build only
-    #[arg(long = "spec", value_name = "SPEC", value_parser = match_spec)]
+    #[arg(long = "spec", value_name = "SPEC", value_parser = match_spec, requires = "subdirs")]
     pub(in crate::cli) specs: Vec<MatchSpec>,
     /// The channel of the specifications that name none; of lock files, only what is of this channel. May be repeated
     #[arg(long = "channel", value_name = "CHANNEL", value_parser = channel_name)]
     pub(in crate::cli) channels: Vec<ChannelName>,
     /// Only this subdirectory and noarch; specifications need one. May be repeated
-    #[arg(long = "subdir", value_name = "SUBDIR", value_parser = subdir, required_unless_present = "lock_files")]
+    #[arg(long = "subdir", value_name = "SUBDIR", value_parser = subdir)]
     pub(in crate::cli) subdirs: Vec<String>,
     /// All packages that the specifications mean, not only the newest build of each
     #[arg(long, requires = "specs")]

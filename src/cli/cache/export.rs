@@ -45,6 +45,11 @@ pub(super) async fn run(
     for name in &chosen.channels {
         shelf.channel(name).ok_or_else(|| UsageError(shelf.no_channel(name)))?;
     }
+    // A device or a pipe would be replaced by the bundle, as a file is.
+    if std::fs::metadata(&file).is_ok_and(|there| !there.is_file()) {
+        let problem = format!("{} is no plain file: name one, or a new one", file.display());
+        return Err(UsageError(problem).into());
+    }
     let mut members = Vec::new();
     for entry in chosen.entries(&shelf).await {
         if shelf.is_current(&entry.facts) {

@@ -17,12 +17,14 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use super::super::UsageError;
 use super::super::args::Output;
 use super::super::output;
 use super::progress::Progress;
@@ -30,6 +32,7 @@ use super::{count, size};
 use crate::app::{self, Shelf, Shelved, is_package};
 use crate::cache::bundle::{self, BundleError, Manifest, Member};
 use crate::cache::{DraftError, Facts, Object, Proof};
+use crate::clock::Timestamp;
 use crate::conda::ChannelName;
 
 /// What came in, as printed.
@@ -88,6 +91,9 @@ pub(super) async fn run(
     channels: Vec<ChannelName>,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    for name in &channels {
+        shelf.channel(name).ok_or_else(|| UsageError(shelf.no_channel(name)))?;
+    }
     let import = Import { shelf, channels, handle: Handle::current(), view: ImportView::default() };
     let view = tokio::task::spawn_blocking(move || import.run(&file)).await??;
     output::print(output, &view, |view| {
@@ -168,7 +174,7 @@ impl Import {
         }
         match self.store(&channel, member, body) {
             Ok(object) => {
-                self.handle.block_on(self.shelf.disk().confirm(&object, member.validated_at));
+                self.handle.block_on(self.shelf.disk().confirm(&object, self.validated_at(member)));
                 self.view.imported += 1;
                 self.view.bytes += member.facts.length;
                 Ok(())
@@ -183,14 +189,20 @@ impl Import {
         }
     }
 
+    /// When it was current, which is never later than now: what is of tomorrow would be newer than whatever an upstream has to say.
+    fn validated_at(&self, member: &Member) -> Timestamp {
+        member.validated_at.min(self.shelf.clock().now())
+    }
+
     /// Whether what is kept here is as good as what the bundle has.
     fn is_here(&self, channel: &Shelved, member: &Member) -> bool {
         let key = channel.key(member.path());
         let Some(object) = self.handle.block_on(self.shelf.disk().peek(&key)) else { return false };
+        let validated_at = self.validated_at(member);
         let is_same = object.facts().sha256 == member.facts.sha256;
-        let is_older = object.validated_at() < member.validated_at;
+        let is_older = object.validated_at() < validated_at;
         if is_same && is_older {
-            self.handle.block_on(self.shelf.disk().confirm(&object, member.validated_at));
+            self.handle.block_on(self.shelf.disk().confirm(&object, validated_at));
         }
         // Of two packages the index decides, and it does so in `store`.
         is_same || (!is_package(member.path()) && !is_older)
@@ -239,7 +251,18 @@ impl Import {
             generation = passed.generation;
             proof = Proof::Inspected;
         }
-        let facts = Facts { upstreams: channel.upstreams.id(), generation, proof, ..member.facts.clone() };
+        let now = self.shelf.clock().now();
+        let facts = Facts {
+            upstreams: channel.upstreams.id(),
+            generation,
+            proof,
+            fetched_at: member.facts.fetched_at.min(now),
+            last_modified: member.facts.last_modified.filter(|modified| {
+                let since_epoch = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                i64::try_from(since_epoch.as_millis()).is_ok_and(|millis| millis <= now.as_millis())
+            }),
+            ..member.facts.clone()
+        };
         Ok(draft.seal(facts)?)
     }
 }

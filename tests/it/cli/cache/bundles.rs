@@ -1,6 +1,7 @@
 //! `cache export` and `cache import`: across an air gap, and what is not let in.
 
 use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
 
 use channelgate::cache::bundle::{BundleWriter, Member};
 use channelgate::cache::{Facts, Part, Proof, Sha256};
@@ -35,6 +36,12 @@ fn import(place: &Place, bundle: &[u8], arguments: &[&str]) -> (i32, String, Vec
 
 /// A bundle of these files of the channel `main`, whatever they are.
 fn forged(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    dated(files, 1_700_000_000, None)
+}
+
+/// The same, fetched and found current at one time and modified at another: seconds since the Unix epoch.
+fn dated(files: &[(&str, Vec<u8>)], fetched_at: i64, last_modified: Option<u64>) -> Vec<u8> {
+    let fetched_at = Timestamp::from_millis(fetched_at * 1_000);
     let member = |(path, body): &(&str, Vec<u8>)| {
         let facts = Facts {
             channel: ChannelName::parse("main").unwrap(),
@@ -45,13 +52,13 @@ fn forged(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
             sha256: Sha256::of(body),
             proof: Proof::Index,
             etag: None,
-            last_modified: None,
+            last_modified: last_modified.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
             cache_control: CacheControl::default(),
             generation: None,
             upstream: "https://conda.test".to_owned(),
-            fetched_at: Timestamp::from_millis(1_700_000_000_000),
+            fetched_at,
         };
-        Member::new(facts, Timestamp::from_millis(1_700_000_000_000)).unwrap()
+        Member::new(facts, fetched_at).unwrap()
     };
     let mut members: Vec<_> = files.iter().map(|file| (member(file), &file.1)).collect();
     members.sort_by_key(|(member, _)| member.rank());
@@ -111,8 +118,23 @@ fn bundle_may_be_of_some_objects_only() {
     assert_eq!((code, kept.len()), (0, 5), "{words}");
     let list = beyond.must_json(&["cache", "list"]);
     assert_eq!(list[0]["proof"], "unproven", "without an index nothing proves a package");
-    let none = import(&super::place(), &bundle, &["--channel", "other"]);
-    assert_eq!((none.0, none.2.len()), (0, 0), "{none:?}");
+    let (code, words, kept) = import(&super::place(), &bundle, &["--channel", "other"]);
+    assert!(code == 64 && words.contains("there is no channel \"other\"") && kept.is_empty(), "{words}");
+}
+
+#[test]
+fn only_a_plain_file_is_replaced_by_a_bundle() {
+    let place = warmed();
+    let pipe = place.path("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::os::unix::fs::symlink(&pipe, place.path("link")).unwrap();
+    for target in ["pipe", "link", "var"] {
+        let done = place.run(&["cache", "export", target]).expect(64, target);
+        assert!(done.err.contains(&format!("{target} is no plain file")), "{done:?}");
+    }
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&fs::metadata(&pipe).unwrap().file_type()));
+    fs::write(place.path("bundle.tar"), "of yesterday").unwrap();
+    place.must(&["cache", "export", "bundle.tar"]);
 }
 
 #[test]
@@ -199,4 +221,24 @@ fn newer_index_is_not_replaced_by_an_older_one() {
     let (code, said, _) = import(&place, &bundle, &["--json"]);
     assert!(code == 0 && said.contains("\"present\": 1"), "{said}");
     assert_eq!(place.must_json(&["cache", "list", "repodata*"])[0]["sha256"], before[0]["sha256"]);
+}
+
+#[tokio::test]
+async fn index_of_tomorrow_does_not_outlast_the_upstreams_own() {
+    let place = place();
+    let forged_index = br#"{"packages":{},"packages.conda":{}}"#.to_vec();
+    // The year 2096.
+    let bundle = dated(&[("noarch/repodata.json", forged_index.clone())], 4_000_000_000, Some(4_000_000_000));
+    let (code, said, _) = import(&place, &bundle, &[]);
+    assert_eq!(code, 0, "{said}");
+    let listed = &place.must_json(&["cache", "list"])[0];
+    for time in ["fetched_at", "validated_at", "used_at"] {
+        assert!(listed[time].as_str().unwrap() < "2090", "{listed}");
+    }
+    let gate = place.serve();
+    // The upstream's own representation is newer than what came by hand, and so is the other one from then on.
+    let compressed = client::ask(gate.data, "GET", "/main/noarch/repodata.json.zst", &[]).await;
+    assert_eq!(compressed.body, fixture("noarch/repodata.json.zst"), "not made of what came by hand");
+    let plain = client::ask(gate.data, "GET", "/main/noarch/repodata.json", &[]).await;
+    assert_eq!(plain.body, fixture("noarch/repodata.json"));
 }
