@@ -8,11 +8,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::parts;
-use crate::cache::{CacheError, Digests, Disk, Facts, Inspect, Key, Kind, Supply, Want};
+use crate::cache::{CacheError, Digests, Disk, Facts, Inspect, Key, Supply};
 use crate::clock::Clock;
 use crate::conda::{ChannelName, FileKind, Location, UpstreamPath};
 use crate::config::Config;
-use crate::index::{self, Indexes, Inspector};
+use crate::index::{self, Indexes};
 use crate::metrics::Metrics;
 use crate::upstream::{self, Method, Upstreams};
 
@@ -96,18 +96,9 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// As [`crate::cache::Cache::fetch`].
+    /// As [`Indexes::supply`].
     pub async fn fetch(&self, channel: &Shelved, path: &UpstreamPath) -> Result<Supply, CacheError> {
-        let Shelved { name, upstreams } = channel;
-        if Inspector::inspects(path.file_name()) {
-            return self.indexes.fetch(name, upstreams, path).await;
-        }
-        let kind = match is_package(path) {
-            true => Kind::Package(self.digests(channel, path)),
-            false => Kind::Metadata,
-        };
-        let want = Want { channel: name, upstreams, path, method: Method::Get, kind, anew: false };
-        self.indexes.cache().fetch(&want).await
+        self.indexes.supply(&channel.name, &channel.upstreams, path, Method::Get).await
     }
 
     /// What the channel's index says of a file.

@@ -1,19 +1,17 @@
 //! Step 6 of a request's life: the file that a permit is for, out of the cache or, where none is configured, past it.
 //!
-//! What a file is to the cache is told by its name alone: a package and a shard by their endings, an index by [`Inspector::inspects`], and
-//! everything else is metadata. Whoever asks has no part in it, so that all who may read a file share one.
-
-use std::sync::Arc;
+//! What a file is to the cache is told by its name alone ([`crate::index::Indexes::supply`]). Whoever asks has no part in it, so that all
+//! who may read a file share one.
 
 use http::Method;
 
 use super::Routing;
 use super::refusal::Refusal;
 use super::served::{Asked, Served};
-use crate::cache::{CacheError, FillError, Kind, Want};
+use crate::cache::{CacheError, FillError};
 use crate::clock::Timestamp;
-use crate::conda::{FileKind, UpstreamPath};
-use crate::index::{Indexes, Inspector};
+use crate::conda::UpstreamPath;
+use crate::index::Inspector;
 use crate::metrics::Metrics;
 use crate::upstream::{self, Ask, Upstreams};
 
@@ -26,35 +24,17 @@ pub(super) async fn fetch(
 ) -> Result<Served, Refusal> {
     let path = UpstreamPath::of(asked.permit.location()).ok_or(Refusal::Missing)?;
     let upstreams = routing.routes.upstreams(&asked.permit.channel().name).ok_or(Refusal::Missing)?;
-    match &routing.indexes {
-        Some(indexes) if Inspector::inspects(path.file_name()) => {
-            match indexes.fetch(&asked.permit.channel().name, upstreams, &path).await {
-                // Nothing can be said of an index that was not read: it is read past the cache.
-                Err(CacheError::Fill(FillError::Unkept(_))) => {
-                    past_cache(asked, routing, upstreams, &path, metrics).await
-                }
-                supply => Served::supplied(supply?, asked, now).await,
-            }
-        }
-        Some(indexes) => from_cache(asked, indexes, upstreams, &path, now).await,
-        None => past_cache(asked, routing, upstreams, &path, metrics).await,
-    }
-}
-
-async fn from_cache(
-    asked: Asked<'_>,
-    indexes: &Indexes,
-    upstreams: &Arc<Upstreams>,
-    path: &UpstreamPath,
-    now: Timestamp,
-) -> Result<Served, Refusal> {
-    let channel = &asked.permit.channel().name;
-    let kind = match asked.permit.location().file().map(|file| file.kind()) {
-        Some(FileKind::Package) => Kind::Package(indexes.digests(channel, upstreams, path)),
-        _ => Kind::Metadata,
+    let Some(indexes) = &routing.indexes else {
+        return past_cache(asked, routing, upstreams, &path, metrics).await;
     };
-    let want = Want { channel, upstreams, path, method: method(asked.method), kind, anew: false };
-    Served::supplied(indexes.cache().fetch(&want).await?, asked, now).await
+    let channel = &asked.permit.channel().name;
+    match indexes.supply(channel, upstreams, &path, method(asked.method)).await {
+        // Nothing can be said of an index that was not read: it is read past the cache.
+        Err(CacheError::Fill(FillError::Unkept(_))) if Inspector::inspects(path.file_name()) => {
+            past_cache(asked, routing, upstreams, &path, metrics).await
+        }
+        supply => Served::supplied(supply?, asked, now).await,
+    }
 }
 
 async fn past_cache(

@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::digests::{Knowledge, PackageDigests};
 use super::family::{Family, Generation, split};
 use super::inspecting::{Bench, Inspecting};
-use super::inspector::Config;
+use super::inspector::{Config, Inspector};
 use super::making::{Section, make};
 use super::{Coding, IndexKind};
 use crate::cache::{
@@ -34,7 +34,7 @@ use crate::cache::{
     Rules, Sha256, Supply, Want,
 };
 use crate::clock::Clock;
-use crate::conda::{ChannelName, UpstreamPath, redact};
+use crate::conda::{ChannelName, FileKind, Location, UpstreamPath, redact};
 use crate::metrics::{Inspection, Metrics};
 use crate::upstream::{FetchError, Method, Upstreams, UpstreamsId};
 
@@ -118,6 +118,29 @@ impl Indexes {
     ) -> Result<Supply, CacheError> {
         let origin = Origin { channel: channel.clone(), upstreams: Arc::clone(upstreams) };
         self.0.fetch(&origin, path, false).await
+    }
+
+    /// Gets any file of a channel as what it is by its name: an index or a shard as [`Self::fetch`] does, a package with what proves it,
+    /// and everything else as metadata.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fetch`] for what that fetches, else as [`Cache::fetch`].
+    pub async fn supply(
+        &self,
+        channel: &ChannelName,
+        upstreams: &Arc<Upstreams>,
+        path: &UpstreamPath,
+        method: Method,
+    ) -> Result<Supply, CacheError> {
+        if Inspector::inspects(path.file_name()) {
+            return self.fetch(channel, upstreams, path).await;
+        }
+        let kind = match Location::parse(path.decoded()).file().map(|file| file.kind()) {
+            Some(FileKind::Package) => Kind::Package(self.digests(channel, upstreams, path)),
+            _ => Kind::Metadata,
+        };
+        self.cache().fetch(&Want { channel, upstreams, path, method, kind, anew: false }).await
     }
 
     /// What proves the bytes of a package.
