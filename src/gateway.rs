@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Steps 1 to 5 are [`admission::admit`], which `explain` shares. Every step takes what the one before made, so that no byte leaves
-//! without a [`Permit`]. This module contains no rules: those are in [`crate::policy`]; the statuses are in `respond`.
+//! without a [`Permit`](crate::policy::Permit). This module contains no rules: those are in [`crate::policy`]; the statuses are in `respond`.
 
 pub mod admission;
 mod body;
