@@ -81,7 +81,7 @@ pub struct DiskConfig {
 pub struct OpenError {
     /// Which.
     pub directory: PathBuf,
-    /// What failed: `made`, `swept`, `read`.
+    /// What failed: `used`, `made`, `swept`, `read`.
     pub doing: &'static str,
     /// What the system said.
     pub source: io::Error,
@@ -130,6 +130,7 @@ impl Disk {
             move |source| OpenError { directory, doing, source }
         };
         let layout = Layout::new(config.directory.clone());
+        layout.demand_own().map_err(failed("used"))?;
         layout.make().map_err(failed("made"))?;
         let swept = layout.sweep_drafts().map_err(failed("swept"))?;
         if swept > 0 {

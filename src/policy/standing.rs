@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::account::Permission;
 use crate::token::TokenRecord;
@@ -18,9 +19,9 @@ pub struct Standing {
 /// The channels that a token's organization restricted to groups, and what the token's own groups are granted of them.
 ///
 /// A site token belongs to no group, an individual token has its user's groups, a scoped token those of the user or the group it acts as.
-/// Whoever reads a token from the store reads this with it.
+/// Whoever reads a token from the store reads this with it. Clones share what they say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rights(BTreeMap<String, Option<Granted>>);
+pub struct Rights(Option<Arc<BTreeMap<String, Option<Granted>>>>);
 
 /// Why a restricted channel may be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +52,19 @@ impl Rights {
                 .into_iter()
                 .max_by(|a, b| a.permission.cmp(&b.permission).then_with(|| b.group.cmp(&a.group)))
         };
-        Self(channels.into_iter().map(|(channel, grants)| (channel, strongest(grants))).collect())
+        let channels: BTreeMap<_, _> =
+            channels.into_iter().map(|(channel, grants)| (channel, strongest(grants))).collect();
+        Self((!channels.is_empty()).then(|| Arc::new(channels)))
+    }
+
+    /// True if nothing is restricted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// What they say of `channel`.
     pub fn of(&self, channel: &str) -> Right<'_> {
-        match self.0.get(channel) {
+        match self.0.as_ref().and_then(|channels| channels.get(channel)) {
             None => Right::Unrestricted,
             Some(Some(granted)) => Right::Granted(granted),
             Some(None) => Right::Withheld,

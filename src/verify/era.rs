@@ -23,8 +23,8 @@
 //! Settled positions may be claimed by two readers of the feed at once: each began behind a settled position and forgot all that lies
 //! between, so the greater claim is true for both.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Config, Lookup};
-use crate::policy::Standing;
+use crate::policy::{Rights, Standing};
 use crate::store::{Change, FeedPosition, Reading, Subject};
 use crate::token::TokenDigest;
 
@@ -42,8 +42,8 @@ use crate::token::TokenDigest;
 pub(super) struct Era {
     known: Memory<Known>,
     unknown: Memory<()>,
-    /// The position of each organization's latest change, of those that were heard of.
-    organizations: DashMap<Uuid, Arc<AtomicI64>>,
+    /// The organizations that were heard of.
+    organizations: DashMap<Uuid, Arc<Organization>>,
     /// Questions with the store.
     pub(super) flights: DashMap<TokenDigest, watch::Receiver<Option<Landing>>>,
     announced: AtomicI64,
@@ -56,9 +56,20 @@ struct Known {
     standing: Arc<Standing>,
     /// The position of its reading.
     position: i64,
-    /// The position of its organization's latest change.
-    changed: Arc<AtomicI64>,
+    organization: Arc<Organization>,
 }
+
+/// What the verdicts on one organization's tokens share.
+#[derive(Debug, Default)]
+struct Organization {
+    /// The position of its latest change.
+    changed: AtomicI64,
+    /// The rights that were read last, so that tokens of the same rights hold them once: an organization may restrict a thousand channels.
+    rights: Mutex<Vec<Rights>>,
+}
+
+/// How many rights of one organization are held to be shared: its groups come in few combinations.
+const SHARED_RIGHTS_MAX: usize = 16;
 
 /// How a question to the store ended.
 #[derive(Clone, Debug)]
@@ -102,7 +113,9 @@ impl Era {
                     self.unknown.forget(digest);
                 }
                 Subject::Organization(id) => {
-                    self.changed(*id).fetch_max(change.position.as_number(), Ordering::SeqCst);
+                    let organization = self.organization(*id);
+                    organization.changed.fetch_max(change.position.as_number(), Ordering::SeqCst);
+                    organization.rights().clear();
                 }
             }
         }
@@ -113,11 +126,12 @@ impl Era {
     pub(super) fn remember(&self, digest: &TokenDigest, reading: Reading, read_at: Duration) -> Lookup {
         let still_true = || reading.position >= self.announced();
         match reading.standing {
-            Some(standing) => {
+            Some(mut standing) => {
+                let organization = self.organization(standing.token.organization_id);
+                organization.share(&mut standing.rights);
                 let standing = Arc::new(standing);
-                let changed = self.changed(standing.token.organization_id);
                 let position = reading.position.as_number();
-                let known = Known { standing: Arc::clone(&standing), position, changed };
+                let known = Known { standing: Arc::clone(&standing), position, organization };
                 self.known.remember(digest, known, read_at, still_true);
                 Lookup::Known(standing)
             }
@@ -131,7 +145,7 @@ impl Era {
     /// The verdict on a known token, unless its organization has changed since, and when its reading began.
     pub(super) fn recall_known(&self, digest: &TokenDigest) -> Option<(Arc<Standing>, Duration)> {
         self.known.recall(digest, |known| {
-            let changed = known.changed.load(Ordering::SeqCst);
+            let changed = known.organization.changed.load(Ordering::SeqCst);
             (known.position >= changed).then(|| Arc::clone(&known.standing))
         })
     }
@@ -146,7 +160,29 @@ impl Era {
         self.known.len()
     }
 
-    fn changed(&self, organization: Uuid) -> Arc<AtomicI64> {
-        Arc::clone(&self.organizations.entry(organization).or_default())
+    fn organization(&self, id: Uuid) -> Arc<Organization> {
+        Arc::clone(&self.organizations.entry(id).or_default())
+    }
+}
+
+impl Organization {
+    /// Lets `rights` be the ones that another token has, where they are equal.
+    fn share(&self, rights: &mut Rights) {
+        if rights.is_empty() {
+            return;
+        }
+        let mut shared = self.rights();
+        if let Some(same) = shared.iter().find(|shared| *shared == rights) {
+            *rights = same.clone();
+            return;
+        }
+        if shared.len() >= SHARED_RIGHTS_MAX {
+            shared.remove(0);
+        }
+        shared.push(rights.clone());
+    }
+
+    fn rights(&self) -> MutexGuard<'_, Vec<Rights>> {
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

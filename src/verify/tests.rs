@@ -9,7 +9,7 @@ use super::*;
 use crate::account::{Grant, Permission, Subscription};
 use crate::clock::{ManualClock, Timestamp};
 use crate::policy::Right;
-use crate::store::{self, Actor, NewToken, Purpose, Watch};
+use crate::store::{self, Actor, ActsAs, NewToken, Purpose, Watch};
 use crate::token::{End, EndCause, Scope, Scopes, TokenId};
 
 struct Bench {
@@ -340,6 +340,35 @@ impl Bench {
             _ => "nothing",
         }
     }
+}
+
+#[tokio::test]
+async fn tokens_of_the_same_groups_hold_their_rights_once() {
+    let mut bench = Bench::new(Config::default()).await;
+    bench.restrict("x").await;
+    for name in ["a", "b"] {
+        let token = NewToken {
+            organization: "acme".into(),
+            purpose: Purpose::Scoped { name: name.into(), acts_as: Some(ActsAs::Group("dev".into())) },
+            scopes: Scopes::of(&[Scope::Repos]),
+            channels: None,
+            expires_at: None,
+            imported: false,
+        };
+        bench.store.insert_token(&token, &digest(name), &Actor::gate(), NOW, Duration::ZERO).await.unwrap();
+    }
+    bench.beat().await;
+    let mut standings = Vec::new();
+    for name in ["a", "b"] {
+        assert_eq!(bench.learns(name).await, "alive");
+        let Some(Lookup::Known(standing)) = bench.verifier.recall(&digest(name)) else { panic!("{name}") };
+        standings.push(standing);
+    }
+    let [a, b] = [0, 1].map(|index| match standings[index].rights.of("x") {
+        Right::Granted(granted) => std::ptr::from_ref(granted),
+        right => panic!("{right:?}"),
+    });
+    assert_eq!(a, b);
 }
 
 #[tokio::test]

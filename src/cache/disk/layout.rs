@@ -54,11 +54,36 @@ impl Layout {
         for directory in [self.objects(), self.drafts()] {
             make_directory(&directory)?;
         }
-        let tag = OpenOptions::new().write(true).create_new(true).open(self.root.join("CACHEDIR.TAG"));
+        let tag = OpenOptions::new().write(true).create_new(true).open(self.root.join(TAG_NAME));
         match tag {
             Ok(mut file) => file.write_all(TAG.as_bytes()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses a directory that somebody else uses: a slip in the configuration must not spread a cache over it.
+    pub(super) fn demand_own(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        let mut foreign = None;
+        for entry in entries {
+            let name = entry?.file_name();
+            if name == TAG_NAME {
+                return Ok(());
+            }
+            if !OWN_NAMES.iter().any(|own| name == *own) {
+                foreign = Some(name);
+            }
+        }
+        match foreign {
+            None => Ok(()),
+            Some(name) => Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("it holds {name:?} and no cache; a cache wants a directory of its own"),
+            )),
         }
     }
 
@@ -259,6 +284,12 @@ const BAY_DIGITS: usize = 2;
 
 /// More than any race can take.
 const DRAFT_ATTEMPTS: usize = 16;
+
+/// What marks a cache's directory.
+const TAG_NAME: &str = "CACHEDIR.TAG";
+
+/// What may lie in the directory of a cache that was never opened before: the beginnings of one, and what a file system makes of itself.
+const OWN_NAMES: [&str; 3] = ["objects", "partial", "lost+found"];
 
 /// <https://bford.info/cachedir/>.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\

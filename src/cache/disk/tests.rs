@@ -109,6 +109,27 @@ fn blocks(blocks: u64) -> Vec<u8> {
     vec![b'b'; usize::try_from((blocks - 1) * BLOCK_BYTES).unwrap()]
 }
 
+#[test]
+fn directory_of_somebody_else_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("cache/lost+found")).unwrap();
+    fs::write(place.path("cache/hosts"), "").unwrap();
+    let open = || {
+        let config =
+            DiskConfig { directory: place.path("cache"), capacity_bytes: MIB, scrub_bytes_per_second: 0 };
+        let meters = Meters::register(Metrics::new().unwrap().registry()).unwrap();
+        Disk::open(config, place.clock.clone(), meters)
+    };
+    let error = open().err().unwrap();
+    assert!(error.to_string().contains("cannot be used"), "{error}");
+    assert!(error.source.to_string().contains("hosts"), "{}", error.source);
+    assert!(!place.path("cache/objects").exists());
+    fs::remove_file(place.path("cache/hosts")).unwrap();
+    open().unwrap();
+    fs::write(place.path("cache/hosts"), "").unwrap();
+    open().unwrap();
+}
+
 #[tokio::test]
 async fn object_is_found_with_its_bytes_and_facts_also_by_the_next_process() {
     let place = Place::new();
@@ -533,7 +554,7 @@ async fn directory_that_cannot_be_made_is_an_error_that_names_it() {
     let meters = Meters::register(Metrics::new().unwrap().registry()).unwrap();
     let error = Disk::open(config, place.clock.clone(), meters).err().unwrap();
     let expected = format!(
-        "the cache directory {} cannot be made; name another one in cache.directory",
+        "the cache directory {} cannot be used; name another one in cache.directory",
         place.path("cache").display()
     );
     assert_eq!(error.to_string(), expected);
