@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache as Memory;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use super::digests::{Knowledge, PackageDigests};
 use super::family::{Family, Generation, split};
@@ -81,11 +81,10 @@ impl Origin {
 impl Indexes {
     /// The indexes that `cache` holds and fetches.
     pub fn new(config: Config, cache: Cache, clock: Clock, metrics: Metrics) -> Self {
-        let turns = Arc::new(Semaphore::new(config.inspections_max));
         let disk = cache.disk().clone();
         Self(Arc::new(Shared {
             knowledge: Knowledge::new(config.inspections_max),
-            bench: Arc::new(Bench { config, disk, clock, metrics, turns }),
+            bench: Arc::new(Bench::new(config, disk, clock, metrics)),
             cache,
             newest: Memory::new(FAMILIES_MAX),
             making: Default::default(),

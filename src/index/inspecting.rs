@@ -1,7 +1,9 @@
 //! The inspection of a file that the cache is fetching, and the table of digests that comes of it.
 //!
 //! The cache pushes chunks, the parsers pull: between them is a thread of its own and a short queue, so that no more than
-//! [`CHUNKS_AHEAD`] chunks wait. How many inspections run at once is bounded by turns; who gets none in time is told so.
+//! [`CHUNKS_AHEAD`] chunks wait. An inspection has one of its channel's places from its head to its verdict, so that an upstream that stalls
+//! holds up nobody but its own channel; who gets none in time is told so. It has one of the turns of all channels, of which there are as
+//! many as may take a core, only while it has bytes to read.
 //!
 //! An index that passes leaves a table of what it says of its files, as another part of the same key. It is written before the cache keeps
 //! the index, and both carry the document's digest: a table is believed only beside an index of the same document, so it does not matter
@@ -9,10 +11,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::{Buf as _, Bytes};
+use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,7 +27,7 @@ use crate::cache::{
     Disk, DraftError, Facts, Hashing, Inspect, Inspection, Key, Part, Passed, Proof, Refused, Sha256,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::conda::redact;
+use crate::conda::{ChannelName, redact};
 use crate::metrics::{self, Metrics};
 use crate::semantics::CacheControl;
 
@@ -34,10 +37,25 @@ pub(super) struct Bench {
     pub(super) disk: Disk,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
-    pub(super) turns: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    /// Inspections that a channel may have begun and not ended. There are as many entries as configured channels.
+    places: DashMap<ChannelName, Arc<Semaphore>>,
 }
 
 impl Bench {
+    pub(super) fn new(config: Config, disk: Disk, clock: Clock, metrics: Metrics) -> Self {
+        let turns = Arc::new(Semaphore::new(config.inspections_max));
+        Self { config, disk, clock, metrics, turns, places: DashMap::new() }
+    }
+
+    /// Waits for one of the channel's places for inspections; `None` if there is none in time.
+    async fn place(&self, channel: &ChannelName) -> Option<OwnedSemaphorePermit> {
+        let places_max = self.config.inspections_max.saturating_mul(PLACES_PER_TURN);
+        let new = || Arc::new(Semaphore::new(places_max.min(Semaphore::MAX_PERMITS)));
+        let places = Arc::clone(&self.places.entry(channel.clone()).or_insert_with(new));
+        tokio::time::timeout(self.config.wait, places.acquire_owned()).await.ok()?.ok()
+    }
+
     /// Waits for one of the places for work that takes a core; `None` if there is none in time.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let turn = tokio::time::timeout(self.config.wait, Arc::clone(&self.turns).acquire_owned());
@@ -143,16 +161,17 @@ pub(super) struct Inspecting {
 impl Inspect for Inspecting {
     fn begin(&self) -> io::Result<Box<dyn Inspection>> {
         let handle = Handle::current();
-        let Some(turn) = handle.block_on(self.bench.turn()) else {
+        let Some(place) = handle.block_on(self.bench.place(self.key.channel())) else {
             self.bench.metrics.index_inspected(metrics::Inspection::Busy);
             return Err(io::ErrorKind::TimedOut.into());
         };
         let (chunks, queue) = sync_channel(CHUNKS_AHEAD);
         let (bench, kind, key) = (Arc::clone(&self.bench), self.kind, self.key.clone());
         let reading = std::thread::Builder::new().name("inspection".to_owned()).spawn(move || {
-            let _turn = turn;
-            let source = Queue { queue, chunk: Bytes::new() };
-            let (generation, sink) = read(kind, source, &bench.config.limits, bench.sink(kind))?;
+            let _place = place;
+            let turn = Turn { turns: Arc::clone(&bench.turns), handle: handle.clone(), held: None };
+            let mut source = Queue { queue, chunk: Bytes::new(), turn };
+            let (generation, sink) = read(kind, &mut source, &bench.config.limits, bench.sink(kind))?;
             bench.write_table(&key, generation, sink, &handle);
             Ok(generation)
         })?;
@@ -218,14 +237,44 @@ impl Inspection for Reading {
 struct Queue {
     queue: Receiver<Bytes>,
     chunk: Bytes,
+    /// Held from a chunk until there is none to read: so beyond the end, for what is done then.
+    turn: Turn,
+}
+
+/// One of the turns of all inspections, as long as it is made use of.
+struct Turn {
+    turns: Arc<Semaphore>,
+    handle: Handle,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Waits for it, if it is not held: for those who have it, and they wait for no upstream.
+    fn take(&mut self) {
+        if self.held.is_none() {
+            self.held = self.handle.block_on(Arc::clone(&self.turns).acquire_owned()).ok();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.held = None;
+    }
 }
 
 impl Read for Queue {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match self.queue.recv() {
-                Ok(chunk) => self.chunk = chunk,
-                Err(_) => return Ok(0),
+            let next = match self.queue.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    self.turn.give_up();
+                    self.queue.recv().ok()
+                }
+                next => next.ok(),
+            };
+            self.turn.take();
+            match next {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
             }
         }
         let count = buffer.len().min(self.chunk.len());
@@ -236,6 +285,9 @@ impl Read for Queue {
         Ok(count)
     }
 }
+
+/// How many inspections a channel may have begun for each turn that there is: most of them wait for their upstream, and cost memory.
+const PLACES_PER_TURN: usize = 2;
 
 /// How many chunks may wait between the network and the inspection.
 const CHUNKS_AHEAD: usize = 4;

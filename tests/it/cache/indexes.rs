@@ -7,7 +7,8 @@ use channelgate::cache::{Hashing, Part};
 use serde_json::{Value, json};
 
 use super::origin::{Mood, Origin};
-use crate::support::client::Reply;
+use crate::support::client::{self, Reply};
+use crate::support::faulty::{self, Faulty};
 use crate::support::gate::Gate;
 
 const JSON: &str = "noarch/repodata.json";
@@ -426,4 +427,38 @@ async fn file_that_was_missing_is_asked_for_again_when_a_new_index_comes() {
     later(&gate, 3);
     assert_eq!(get(&gate, ZST).await.status, 200);
     assert_eq!(get(&gate, PACKAGE).await.status, 200);
+}
+
+#[tokio::test]
+async fn indexes_that_stall_hold_up_no_other_channel() {
+    let stalling = Faulty::start(|_| {
+        let begin = generation(1)[..9].to_vec();
+        faulty::Reply::new(200)
+            .header("ETag", "\"x\"")
+            .body(begin)
+            .announce(generation(1).len() as u64)
+            .stall()
+    })
+    .await;
+    let origin = Origin::start().await;
+    origin.put(JSON, generation(1), &[]);
+    let gate = Gate::builder()
+        .public_channel("stalling", &stalling.url(""))
+        .public_channel("main", &origin.url())
+        .settings("index = { inspections_max = 1, wait_timeout = \"2s\" }")
+        .start()
+        .await;
+    let stalled = tokio::spawn({
+        let address = gate.data();
+        async move { client::ask(address, "GET", "/stalling/noarch/repodata.json", &[]).await }
+    });
+    let fills = async || {
+        let page = client::ask(gate.admin(), "GET", "/metrics", &[]).await;
+        String::from_utf8(page.body).unwrap().contains("channelgate_cache_fills_total 1")
+    };
+    while !fills().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(document_at(&gate, JSON).await, generation(1));
+    stalled.abort();
 }
