@@ -13,7 +13,7 @@ use moka::sync;
 use super::Cache;
 use super::flight::{FillError, Landed};
 use super::key::{Key, KeyDigest};
-use super::order::Order;
+use super::order::{Check, Order};
 use crate::upstream::FetchError;
 
 /// Which objects are being asked for anew, and which ones that has failed for.
@@ -80,9 +80,15 @@ impl Refreshing {
         let cache = cache.clone();
         tokio::spawn(async move {
             let key = order.key.clone();
+            let is_index = matches!(order.check, Check::Inspect(_));
             // What failed was counted and logged where it happened; the stale object goes on being served for its time.
             match ask(&cache, order).await {
-                Ok(()) => cache.refreshing.failed.invalidate(&key.digest()),
+                Ok(is_new) => {
+                    cache.refreshing.failed.invalidate(&key.digest());
+                    if is_new && is_index {
+                        cache.forget_missing(&key);
+                    }
+                }
                 // No failure, but news: the next request asks for itself, and is told.
                 Err(FillError::Fetch(FetchError::Missing)) => {
                     cache.disk.remove(&key).await;
@@ -95,12 +101,12 @@ impl Refreshing {
     }
 }
 
-/// Asks, and waits for the end of what comes.
-async fn ask(cache: &Cache, order: Order) -> Result<(), FillError> {
-    if let Landed::Filling(filling) = cache.flights.fetch(&cache.disk, order).await? {
-        filling.whole().await?;
+/// Asks, and waits for the end of what comes. True if that is another file than the one that was held.
+async fn ask(cache: &Cache, order: Order) -> Result<bool, FillError> {
+    match cache.flights.fetch(&cache.disk, order).await? {
+        Landed::Filling(filling) => filling.whole().await.map(|_| true),
+        landed => Ok(!matches!(landed, Landed::Current(_))),
     }
-    Ok(())
 }
 
 /// Takes the object off the list, however its refresh ends.

@@ -91,3 +91,25 @@ async fn missing_index_is_asked_for_each_time_and_stays_missing_in_an_outage() {
     later(&gate, 24 * 3_600);
     assert_eq!(gate.get(shards).await.status, 503, "too long ago");
 }
+
+#[tokio::test]
+async fn index_that_comes_while_the_old_one_is_served_drops_what_was_missing() {
+    let (origin, gate) = stage("cache.negative_ttl = \"1h\"\ncache.stale_while_revalidate = \"1h\"").await;
+    let (index, package) = ("noarch/repodata.json", "noarch/x-1.0-0.conda");
+    let document = |record: &str| format!("{{\"packages\":{{{record}}},\"packages.conda\":{{}}}}");
+    origin.put(index, document(""), &[]);
+    assert_eq!(gate.get(&format!("/main/{index}")).await.status, 200);
+    assert_eq!(gate.get(&format!("/main/{package}")).await.status, 404);
+    origin.put(package, "come", &[]);
+    let named = document("\"y-1.0-0.tar.bz2\":{\"name\":\"y\"}");
+    origin.put(index, &named, &[]);
+    later(&gate, 61);
+    while gate.get(&format!("/main/{index}")).await.body != named.as_bytes() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let start = std::time::Instant::now();
+    while gate.get(&format!("/main/{package}")).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(5), "it is missing still");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
