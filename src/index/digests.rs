@@ -9,7 +9,11 @@
 //! Of the first two the one that was fetched later is asked first: a gate whose clients use shards may hold a `repodata.json` from last week.
 //! Where nothing that is held names the file, the index is fetched in the background, once for all who wait, and a package waits for it at
 //! most [`Config::wait`](super::Config::wait), and only with its end; then it is served without a known digest. What came of looking is
-//! remembered for seconds, so that a channel without an index is not asked for one with every package.
+//! remembered for seconds, so that a channel without an index is not asked for one with every package. Where the index could not be had, the
+//! packages of the next minute do not wait for it.
+//!
+//! Clients that install from a lock file ask for packages only. So that a package that was published again reaches them, an index that is
+//! beyond its lifetime is asked for in the background when a package is held against it.
 //!
 //! A file that contradicts its digest makes the index that named it be revalidated, before it is called bad.
 
@@ -29,9 +33,10 @@ use super::making::Section;
 use super::records::{Said, Sink};
 use super::table::{self, NameDigest};
 use super::{IndexKind, Limits, read};
-use crate::cache::{BoxFuture, CacheError, Digests, Expected, Key, Object, Part, Sha256, Supply};
+use crate::cache::{BoxFuture, CacheError, Digests, Expected, Facts, Key, Object, Part, Sha256, Supply};
 use crate::clock::Timestamp;
 use crate::conda::UpstreamPath;
+use crate::semantics::{CacheControl, Freshness};
 
 /// What is remembered of the indexes that are held.
 pub(super) struct Knowledge {
@@ -40,6 +45,8 @@ pub(super) struct Knowledge {
     shards: Memory<(Sha256, NameDigest), Option<Said>>,
     /// Directories whose index is being looked for, or was; true when that is over.
     searches: Memory<Place, watch::Receiver<bool>>,
+    /// Directories whose index could not be had a moment ago.
+    failed: Memory<Place, ()>,
     /// How many searches run at once.
     places: Arc<Semaphore>,
 }
@@ -50,6 +57,7 @@ impl Knowledge {
             sources: Memory::builder().max_capacity(SOURCES_MAX).time_to_live(SOURCES_LIFETIME).build(),
             shards: Memory::new(SHARD_ANSWERS_MAX),
             searches: Memory::builder().max_capacity(SEARCHES_MAX).time_to_live(SEARCH_LIFETIME).build(),
+            failed: Memory::builder().max_capacity(SEARCHES_MAX).time_to_live(FAILURE_HOLDS).build(),
             places: Arc::new(Semaphore::new(searches_max)),
         }
     }
@@ -69,6 +77,11 @@ struct Sources {
 }
 
 impl Sources {
+    /// The one that is asked first.
+    fn first(&self) -> Option<&Source> {
+        self.shards.iter().chain(&self.whole).max_by_key(|source| source.fetched_at)
+    }
+
     /// True if there is an index whose table is lost.
     fn lack_tables(&self) -> bool {
         let lacks = |source: &Source| source.table.is_none();
@@ -80,6 +93,8 @@ impl Sources {
 struct Source {
     key: Key,
     fetched_at: Timestamp,
+    validated_at: Timestamp,
+    cache_control: CacheControl,
     table: Option<Table>,
 }
 
@@ -223,26 +238,57 @@ impl PackageDigests {
             table.facts().generation.is_some() && table.facts().generation == index.facts().generation
         });
         let table = table.map(|table| Table { file: Arc::clone(table.file()), bytes: table.facts().length });
-        let fetched_at = index.facts().fetched_at;
-        Source { key, fetched_at, table }
+        let Facts { fetched_at, cache_control, .. } = *index.facts();
+        Source { key, fetched_at, validated_at: index.validated_at(), cache_control, table }
     }
 
     /// Looks for an index that names the file, together with all who look for one, and waits for it no longer than is allowed.
     async fn search(&self) {
         let mut over = self.begin_search();
-        // Time is up, or the search came to grief: both mean that there is no more to know.
-        let _ = tokio::time::timeout(self.shared.bench.config.wait, over.wait_for(|over| *over)).await;
+        let place = self.origin.place(&self.directory);
+        if self.shared.knowledge.failed.contains_key(&place) {
+            return;
+        }
+        // A search that came to grief is over: there is no more to know.
+        let waiting = tokio::time::timeout(self.shared.bench.config.wait, over.wait_for(|over| *over));
+        if waiting.await.is_err() {
+            self.shared.knowledge.failed.insert(place, ());
+        }
     }
 
     /// The search that is under way or was over a moment ago, or a new one, which nobody has to wait for.
     fn begin_search(&self) -> watch::Receiver<bool> {
-        let place = self.origin.place(&self.directory);
-        self.shared.knowledge.searches.get_with(place, || {
+        let search = self.clone();
+        self.once(&self.directory, async move { search.fetch_index().await })
+    }
+
+    /// Sees to it that an index beyond its lifetime is asked for. Nobody waits for that.
+    fn refresh(&self, sources: &Sources) {
+        let Some(source) = sources.first() else { return };
+        let age = self.shared.bench.clock.now().since(source.validated_at);
+        let patience = &self.shared.cache.rules().patience;
+        if Freshness::of(&source.cache_control, Some(age), patience) == Freshness::Fresh {
+            return;
+        }
+        let file = source.key.path().strip_prefix(&self.directory);
+        let Some(path) = file.and_then(|file| beside(&self.directory, file)) else { return };
+        let search = self.clone();
+        self.once(source.key.path(), async move {
+            // What came of it was counted and logged there.
+            let _ = search.shared.fetch(&search.origin, &path, false).await;
+            search.shared.knowledge.forget(&search.origin.place(&search.directory));
+        });
+    }
+
+    /// What is being done about `path`, or was a moment ago; else `search`, in one of the places for searches.
+    fn once(&self, path: &str, search: impl Future<Output = ()> + Send + 'static) -> watch::Receiver<bool> {
+        let places = &self.shared.knowledge.places;
+        self.shared.knowledge.searches.get_with(self.origin.place(path), || {
             let (done, over) = watch::channel(false);
-            let search = self.clone();
+            let places = Arc::clone(places);
             tokio::spawn(async move {
-                if let Ok(_place) = Arc::clone(&search.shared.knowledge.places).acquire_owned().await {
-                    search.fetch_index().await;
+                if let Ok(_place) = places.acquire_owned().await {
+                    search.await;
                 }
                 done.send_replace(true);
             });
@@ -255,11 +301,19 @@ impl PackageDigests {
         let family = Family::whole(&self.directory);
         let held = self.shared.newest_held(&self.origin, &family, None).await;
         let held = held.map(|held| held.facts().path.clone());
+        let place = self.origin.place(&self.directory);
         for path in family.members().filter(|path| held.as_deref().is_none_or(|held| held == path.decoded()))
         {
             match self.shared.fetch(&self.origin, &path, false).await {
                 Err(CacheError::Missing { .. }) => {}
-                Ok(_) | Err(_) => break,
+                Ok(_) => {
+                    self.shared.knowledge.failed.invalidate(&place);
+                    break;
+                }
+                Err(_) => {
+                    self.shared.knowledge.failed.insert(place, ());
+                    break;
+                }
             }
         }
         self.tabulate().await;
@@ -317,6 +371,7 @@ impl Digests for PackageDigests {
             if sources.lack_tables() {
                 self.begin_search();
             }
+            self.refresh(&sources);
             self.known_to(&sources).await
         })
     }
@@ -376,3 +431,6 @@ const SEARCHES_MAX: u64 = 1_000;
 
 /// How long what came of a search counts.
 const SEARCH_LIFETIME: Duration = Duration::from_secs(10);
+
+/// How long nobody waits for an index that could not be had.
+const FAILURE_HOLDS: Duration = Duration::from_secs(60);

@@ -430,6 +430,53 @@ async fn file_that_was_missing_is_asked_for_again_when_a_new_index_comes() {
 }
 
 #[tokio::test]
+async fn package_that_was_published_again_reaches_clients_that_ask_for_no_index() {
+    let origin = Origin::start().await;
+    let gate = gate_of(&origin).await;
+    origin.put(PACKAGE, "before", &[]);
+    origin.put(ZST, zst(&naming(b"before")), &[]);
+    assert_eq!(get(&gate, PACKAGE).await.body, b"before");
+    origin.put(PACKAGE, "after", &[]);
+    origin.put(ZST, zst(&naming(b"after")), &[]);
+    later(&gate, 59);
+    for _ in 0..3 {
+        assert_eq!(get(&gate, PACKAGE).await.body, b"before");
+    }
+    assert_eq!(origin.asked(ZST), ["GET"], "the index is fresh: nobody asks for it");
+    later(&gate, 2);
+    let start = std::time::Instant::now();
+    while get(&gate, PACKAGE).await.body != b"after" {
+        assert!(
+            start.elapsed() < Duration::from_secs(8),
+            "the package is served that the index has disowned"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(origin.asked(ZST), ["GET", "GET if-none-match"]);
+    assert_eq!(origin.asked(PACKAGE), ["GET", "GET"]);
+}
+
+#[tokio::test]
+async fn index_that_hangs_is_waited_for_once_and_not_by_each_package() {
+    let hanging = Faulty::start(|seen| match seen.target.contains("repodata") {
+        true => faulty::Reply::nothing().stall(),
+        false => faulty::Reply::new(200).header("ETag", "\"x\"").body("bytes"),
+    })
+    .await;
+    let gate = Gate::builder()
+        .public_channel("main", &hanging.url(""))
+        .settings("index.wait_timeout = \"1s\"")
+        .start()
+        .await;
+    let start = std::time::Instant::now();
+    for number in 0..6 {
+        assert_eq!(get(&gate, &format!("noarch/x-{number}-0.conda")).await.body, b"bytes");
+    }
+    assert!(start.elapsed() >= Duration::from_secs(1), "the first waits");
+    assert!(start.elapsed() < Duration::from_secs(3), "each waits: {:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn indexes_that_stall_hold_up_no_other_channel() {
     let stalling = Faulty::start(|_| {
         let begin = generation(1)[..9].to_vec();
