@@ -15,5 +15,6 @@ mod offline;
 mod origin;
 mod outage;
 mod republished;
+mod revalidated;
 mod sharing;
 mod stage;
