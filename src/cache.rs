@@ -269,9 +269,10 @@ impl Cache {
             self.refreshing.begin(self, want.order(key, None));
             return missing;
         }
+        let asked_at = self.clock.uptime();
         match self.ask(want, key, None).await {
             Err(CacheError::Fill(_)) if was_missing() => {
-                self.refreshing.failed(key, self.clock.uptime());
+                self.refreshing.failed(key, asked_at, self.clock.uptime());
                 missing
             }
             asked => asked,
@@ -302,7 +303,7 @@ impl Cache {
     ) -> Result<Supply, CacheError> {
         let besides = match self.refreshing.trouble(key, self.clock.uptime()) {
             _ if meanwhile => Some(CacheStatus::Refreshing),
-            // Whoever waited for an upstream that hangs has waited for all: nobody else has to, as long as it goes on failing.
+            // Whoever waited for an upstream that hangs has waited for all.
             Trouble::Recent { .. } if on_error => Some(CacheStatus::Stale),
             _ => None,
         };
@@ -310,9 +311,10 @@ impl Cache {
             self.refreshing.begin(self, want.order(key, Some(object.clone())));
             return Ok(Supply::Object(object, status));
         }
+        let asked_at = self.clock.uptime();
         match self.ask(want, key, Some(object.clone())).await {
             Err(CacheError::Fill(_)) if on_error => {
-                self.refreshing.failed(key, self.clock.uptime());
+                self.refreshing.failed(key, asked_at, self.clock.uptime());
                 Ok(Supply::Object(object, CacheStatus::Stale))
             }
             asked => asked,

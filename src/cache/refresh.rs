@@ -1,9 +1,11 @@
 //! Asking anew for what is served meanwhile: nobody waits for it, and nobody is told if it fails.
 //!
 //! That is so for `stale-while-revalidate`, and for what is served stale because its upstream has just failed: who asked first has waited for
-//! that upstream, perhaps for half a minute, and all who come after are spared that while it goes on failing. An attempt is made every
-//! [`RETRY_AFTER`] at most while somebody wants the file. Once nobody has for [`TROUBLE_HOLDS`], the next one waits again.
+//! that upstream, perhaps for half a minute, and all who come after are spared that while it goes on failing: for [`SPARED`] times as long as
+//! the failure took, within [`TROUBLE_HOLDS`]. So an upstream that refuses at once is asked again at once, and what it has new when it is
+//! back is served to the first who asks. While a failure holds, an attempt is made every [`RETRY_AFTER`] at most if somebody wants the file.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +22,16 @@ use crate::upstream::FetchError;
 #[derive(Clone)]
 pub(super) struct Refreshing {
     under_way: Arc<DashSet<KeyDigest>>,
-    /// When it failed last, on the clock that counts the machine's uptime.
-    failed: sync::Cache<KeyDigest, Duration>,
+    failed: sync::Cache<KeyDigest, Failure>,
+}
+
+/// The latest failure to ask for an object.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// On the clock that counts the machine's uptime.
+    at: Duration,
+    /// How long it keeps others from waiting for another.
+    holds: Duration,
 }
 
 /// Whether asking for an object has failed of late.
@@ -42,8 +52,11 @@ const UNDER_WAY_MAX: usize = 256;
 /// Failures that are remembered. Some 100 bytes each.
 const FAILED_MAX: u64 = 10_000;
 
-/// How long a failure keeps others from waiting for another: longer than an upstream is waited for by default, and then some.
-const TROUBLE_HOLDS: Duration = Duration::from_secs(60);
+/// How many times longer than it took a failure keeps others from waiting for another.
+const SPARED: u32 = 10;
+
+/// The least and the longest that it does: an upstream that is down is asked for an object twice a second, one that hangs has a minute.
+const TROUBLE_HOLDS: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(60);
 
 /// How long after a failure the next attempt is made.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -56,15 +69,16 @@ impl Refreshing {
 
     /// Whether asking for this has failed of late.
     pub(super) fn trouble(&self, key: &Key, uptime: Duration) -> Trouble {
-        match self.failed.get(&key.digest()).map(|failed| uptime.saturating_sub(failed)) {
-            Some(ago) if ago < TROUBLE_HOLDS => Trouble::Recent { is_due: ago >= RETRY_AFTER },
-            _ => Trouble::Unknown,
-        }
+        let Some(failure) = self.failed.get(&key.digest()) else { return Trouble::Unknown };
+        let ago = uptime.saturating_sub(failure.at);
+        if ago < failure.holds { Trouble::Recent { is_due: ago >= RETRY_AFTER } } else { Trouble::Unknown }
     }
 
-    /// Asking for it has failed.
-    pub(super) fn failed(&self, key: &Key, uptime: Duration) {
-        self.failed.insert(key.digest(), uptime);
+    /// Asking for it has failed, between these two moments.
+    pub(super) fn failed(&self, key: &Key, asked: Duration, failed: Duration) {
+        let took = failed.saturating_sub(asked);
+        let holds = took.saturating_mul(SPARED).clamp(*TROUBLE_HOLDS.start(), *TROUBLE_HOLDS.end());
+        self.failed.insert(key.digest(), Failure { at: failed, holds });
     }
 
     /// Asks `cache` for what `order` says, unless that is being done or has failed a moment ago.
@@ -81,6 +95,7 @@ impl Refreshing {
         tokio::spawn(async move {
             let key = order.key.clone();
             let is_index = matches!(order.check, Check::Inspect(_));
+            let asked = cache.clock.uptime();
             // What failed was counted and logged where it happened; the stale object goes on being served for its time.
             match ask(&cache, order).await {
                 Ok(is_new) => {
@@ -94,7 +109,7 @@ impl Refreshing {
                     cache.disk.remove(&key).await;
                     cache.refreshing.failed.invalidate(&key.digest());
                 }
-                Err(_) => cache.refreshing.failed(&key, cache.clock.uptime()),
+                Err(_) => cache.refreshing.failed(&key, asked, cache.clock.uptime()),
             }
             drop(done);
         });

@@ -188,7 +188,14 @@ async fn upstream_that_hangs_is_waited_for_once_and_not_by_each() {
     assert_eq!(stage.fared(file).await, fared(MISS, 1));
     stage.origin.turn(Mood::Hanging);
     stage.later(60);
-    assert_eq!(stage.fared(file).await, fared(STALE, 1));
+    let waited = async {
+        while stage.origin.asked(file).len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stage.later(30);
+    };
+    let (first, ()) = tokio::join!(stage.fared(file), waited);
+    assert_eq!(first, fared(STALE, 1));
     let asked = stage.origin.asked(file).len();
     for _ in 0..20 {
         assert_eq!(stage.fared(file).await, fared(STALE, 1));
@@ -200,6 +207,22 @@ async fn upstream_that_hangs_is_waited_for_once_and_not_by_each() {
     assert_eq!(stage.fared(file).await, fared(STALE, 1));
     while stage.fared(file).await != fared(FRESH, 1) {
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn upstream_that_refused_at_once_is_asked_by_the_next_who_comes() {
+    let stage = Stage::new("", &[]).await;
+    for file in FILES {
+        assert_eq!(stage.fared(file).await, fared(MISS, 1), "{file}");
+        stage.later(60);
+        stage.origin.turn(Mood::Status(503));
+        assert_eq!(stage.fared(file).await, fared(STALE, 1), "{file}");
+        stage.origin.put(file, document(2), &[]);
+        stage.origin.turn(Mood::Well);
+        stage.later(1);
+        let (_, version) = stage.fared(file).await;
+        assert_eq!(version, 2, "{file}: what is new is served to the first who asks");
     }
 }
 
