@@ -199,6 +199,8 @@ fn redaction_masks_tokens_wherever_they_stand() {
         (format!("/t/{TOKEN}/main/noarch/repodata.json"), "/t/<TOKEN>/main/noarch/repodata.json"),
         (format!("/repo/t/{TOKEN}/main/x"), "/t/<TOKEN>/repo/main/x"),
         (format!("/{TOKEN}/main/x"), "/<TOKEN>/main/x"),
+        ("/cg-YNMqfHskMxFoSwtdpSNiwYsdaVimjwRXGjrcPV/x/y".into(), "/<TOKEN>/x/y"),
+        ("/main/noarch/cg-YNMqfHskMxFoSwtdpSNiwYsdaVimjwRXGjrcPV.conda".into(), "/main/noarch/<TOKEN>.conda"),
         (format!("/main/noarch/{TOKEN}.conda"), "/main/noarch/<TOKEN>.conda"),
         (format!("/main/x?token={TOKEN}"), "/main/x"),
         (format!("/t/A/t/{TOKEN}/x"), redact::UNPARSABLE),
@@ -260,7 +262,7 @@ proptest! {
 
     #[test]
     fn redacted_paths_never_hold_the_secret(
-        token in "cg-[A-Za-z0-9]{37}[0-9]", before in "(/[a-z]{2,4}){0,2}", after in "(/[a-z0-9.-]{2,8}){0,3}",
+        token in "cg-[A-Za-z0-9]{38}", before in "(/[a-z]{2,4}){0,2}", after in "(/[a-z0-9.-]{2,8}){0,3}",
         spelling in 0..6,
     ) {
         let path = match spelling {
@@ -288,6 +290,7 @@ fn redaction_of_sentences_masks_quoted_tokens_and_keeps_words() {
             "unknown field `<TOKEN>`, expected `x`",
         ),
         ("\"a1b2c3d4e5f6g7h8i9j0\" is none", "\"<TOKEN>\" is none"),
+        ("\"cg-YNMqfHskMxFoSwtdpSNiwYsdaVimjwRXGjrcPV\" is none", "\"<TOKEN>\" is none"),
         (
             "the scopes are api, api:modify-group; 2027-01-31T12:00:00Z",
             "the scopes are api, api:modify-group; 2027-01-31T12:00:00Z",
