@@ -43,12 +43,11 @@ pub fn raw_path(raw: &str) -> String {
 /// `text`, segment by segment, with everything masked that could be a token: whole segments and long runs of `[A-Za-z0-9-]` that mix
 /// two of small letters, capitals and digits, and are not a hexadecimal digest (shards are named by one, and knowing a digest opens nothing).
 pub fn text(text: &str) -> Cow<'_, str> {
-    let suspect = |run: &str, bytes_min| run.len() >= bytes_min && could_be_token(run);
     let runs = || text.split(|c| !is_token_char(c));
     if !text
         .split('/')
-        .any(|segment| segment.chars().all(is_token_char) && suspect(segment, SEGMENT_BYTES_MIN))
-        && !runs().any(|run| suspect(run, RUN_BYTES_MIN))
+        .any(|segment| segment.chars().all(is_token_char) && is_suspect(segment, SEGMENT_BYTES_MIN))
+        && !runs().any(|run| is_suspect(run, RUN_BYTES_MIN))
     {
         return Cow::Borrowed(text);
     }
@@ -58,14 +57,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
             shown.push('/');
         }
         let bytes_min = if segment.chars().all(is_token_char) { SEGMENT_BYTES_MIN } else { RUN_BYTES_MIN };
-        let mut rest = segment;
-        while !rest.is_empty() {
-            let (run, after) = split_where(rest, |c| !is_token_char(c));
-            shown.push_str(if suspect(run, bytes_min) { MASK } else { run });
-            let (between, after) = split_where(after, is_token_char);
-            shown.push_str(between);
-            rest = after;
-        }
+        mask_runs(segment, bytes_min, &mut shown);
     }
     Cow::Owned(shown)
 }
@@ -73,20 +65,24 @@ pub fn text(text: &str) -> Cow<'_, str> {
 /// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no
 /// word of a sentence is that long and mixes these.
 pub fn sentence(text: &str) -> Cow<'_, str> {
-    let suspect = |run: &str| run.len() >= SEGMENT_BYTES_MIN && could_be_token(run);
-    if !text.split(|c| !is_token_char(c)).any(suspect) {
+    if !text.split(|c| !is_token_char(c)).any(|run| is_suspect(run, SEGMENT_BYTES_MIN)) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
+    mask_runs(text, SEGMENT_BYTES_MIN, &mut shown);
+    Cow::Owned(shown)
+}
+
+/// Adds `text` to `shown`, with every run of token characters masked that has `bytes_min` and could be a token.
+fn mask_runs(text: &str, bytes_min: usize, shown: &mut String) {
     let mut rest = text;
     while !rest.is_empty() {
         let (run, after) = split_where(rest, |c| !is_token_char(c));
-        shown.push_str(if suspect(run) { MASK } else { run });
+        shown.push_str(if is_suspect(run, bytes_min) { MASK } else { run });
         let (between, after) = split_where(after, is_token_char);
         shown.push_str(between);
         rest = after;
     }
-    Cow::Owned(shown)
 }
 
 fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
@@ -95,6 +91,10 @@ fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
 
 fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-'
+}
+
+fn is_suspect(run: &str, bytes_min: usize) -> bool {
+    run.len() >= bytes_min && could_be_token(run)
 }
 
 fn could_be_token(run: &str) -> bool {
