@@ -88,6 +88,20 @@ impl Embedded {
         .await
     }
 
+    /// Begins a change to a group: also gives the organization's id, and the group as it is before.
+    async fn begin_on_group(
+        &self,
+        organization: &str,
+        group: &str,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(Change, Uuid, Group), Failure> {
+        let mut change = self.begin(by, now).await?;
+        let id = organizations::demand(change.connection(), organization).await?.id;
+        let before = demand(change.connection(), id, organization, group).await?;
+        Ok((change, id, before))
+    }
+
     pub(in crate::store) async fn add_member(
         &self,
         organization: &str,
@@ -97,9 +111,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Placed<Group>, StoreError> {
         self.call(async {
-            let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
-            let before = demand(change.connection(), id, organization, group).await?;
+            let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             seats::demand(change.connection(), id, organization, user).await?;
             let is_member = before.members.iter().any(|member| member == user);
             change.overwrites_part(is_member, Version::of_group(&before))?;
@@ -128,9 +140,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Group, StoreError> {
         self.call(async {
-            let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
-            let before = demand(change.connection(), id, organization, group).await?;
+            let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             change.overwrites(Some(Version::of_group(&before)))?;
             let gone = sqlx::query("DELETE FROM group_members WHERE group_id = ? AND user_name = ?")
                 .bind(&before.id.as_bytes()[..])
@@ -155,9 +165,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Placed<Group>, StoreError> {
         self.call(async {
-            let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
-            let before = demand(change.connection(), id, organization, group).await?;
+            let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             let is_granted = before.grants.iter().any(|present| present.channel == grant.channel);
             change.overwrites_part(is_granted, Version::of_group(&before))?;
             if before.grants.contains(grant) {
@@ -190,9 +198,7 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<Group, StoreError> {
         self.call(async {
-            let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
-            let before = demand(change.connection(), id, organization, group).await?;
+            let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             change.overwrites(Some(Version::of_group(&before)))?;
             let gone = sqlx::query("DELETE FROM grants WHERE group_id = ? AND channel = ?")
                 .bind(&before.id.as_bytes()[..])
