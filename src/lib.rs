@@ -34,7 +34,7 @@
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
 //! L1  conda  semantics      ┘ conda vocabulary and path grammar; HTTP semantics without I/O
-//! L0  clock  metrics  logging  reading
+//! L0  clock  metrics  logging  reading  digest_hash
 //! ```
 //!
 //! A module names only modules of lower layers; `tests/it/layering.rs` holds that. The crate is a library with a small binary so that
@@ -62,6 +62,7 @@ pub mod cli;
 pub mod clock;
 pub mod conda;
 pub mod config;
+pub mod digest_hash;
 pub mod face;
 pub mod gateway;
 pub mod index;

@@ -10,11 +10,11 @@
 //! 320 bytes, and could not check a reading against the feed under the lock that forgetting takes. `benches/admit.rs` holds the whole way.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use crate::digest_hash::DigestHash;
 use crate::token::TokenDigest;
 
 /// Verdicts by digest, at most as many as were asked for.
@@ -29,7 +29,7 @@ pub(super) struct Memory<V> {
 #[repr(align(64))]
 struct Shard<V> {
     /// Where in `entries` a digest's verdict is.
-    places: HashMap<TokenDigest, usize, BuildHasherDefault<DigestBytes>>,
+    places: HashMap<TokenDigest, usize, DigestHash>,
     entries: Vec<Entry<V>>,
     hand: usize,
 }
@@ -158,25 +158,6 @@ impl<V> Shard<V> {
         if let Some(moved) = self.entries.get(place) {
             self.places.insert(moved.digest, place);
         }
-    }
-}
-
-/// The first eight bytes of a digest as its hash.
-#[derive(Default)]
-struct DigestBytes(u64);
-
-impl Hasher for DigestBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(&first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(first);
-        }
-    }
-
-    /// The length of the digest, which is always the same.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

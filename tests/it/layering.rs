@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
 const LAYERS: [&[&str]; 13] = [
-    &["clock", "metrics", "logging", "reading"],
+    &["clock", "metrics", "logging", "reading", "digest_hash"],
     &["conda", "semantics"],
     &["token", "account"],
     &["auth", "policy"],

@@ -4,7 +4,6 @@
 //! locked must not drop an [`Opened`], whose end is noted here.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,10 +13,11 @@ use super::object::Opened;
 use super::{Meters, Totals};
 use crate::cache::key::KeyDigest;
 use crate::clock::Timestamp;
+use crate::digest_hash::DigestHash;
 
 /// All objects, least recently used first.
 pub(super) struct Residents {
-    entries: LinkedHashMap<KeyDigest, Resident, BuildHasherDefault<DigestBytes>>,
+    entries: LinkedHashMap<KeyDigest, Resident, DigestHash>,
     shelves: Shelves,
     totals: Totals,
     meters: Meters,
@@ -219,25 +219,6 @@ impl Shelves {
 
     fn name(&self, number: u32) -> Option<Arc<str>> {
         self.names.get(usize::try_from(number).ok()?).map(Arc::clone)
-    }
-}
-
-/// The first eight bytes of a digest as its hash.
-#[derive(Default)]
-struct DigestBytes(u64);
-
-impl Hasher for DigestBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(&first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(first);
-        }
-    }
-
-    /// The length of the digest, which is always the same.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
