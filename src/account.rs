@@ -7,7 +7,7 @@ mod name;
 mod organization;
 mod seat;
 
-pub use group::{Grant, Group, Permission, UnknownPermission};
+pub use group::{Grant, GrantError, Group, Permission, UnknownPermission, check_label, check_pattern};
 pub use name::{NameError, check_name, check_user};
 pub use organization::{
     AFTER_SUBSCRIPTION, EndsInThePast, Organization, Subscription, SubscriptionOver, SubscriptionState,

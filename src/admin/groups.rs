@@ -15,7 +15,10 @@ use super::organizations::OrganizationAt;
 use super::paging::PageByName;
 use super::parts::{Asked, At, Json, JsonOrNothing};
 use super::refusal::Refusal;
-use super::word::{ChannelWord, NameWord, PermissionWord, PlainName, UserWord, Word};
+use super::word::{
+    ChannelWord, LabelName, LabelWord, NameWord, Pattern, PatternWord, PermissionWord, PlainName, UserWord,
+    Word,
+};
 use super::{Shared, reply};
 use crate::account::{Grant, Group, Permission};
 use crate::face::view::{GroupView, RestrictionView};
@@ -102,6 +105,14 @@ pub(super) struct GrantTerms {
     /// What it may do in the channel; `read` unless said.
     #[schema(inline)]
     permission: Option<PermissionWord>,
+    /// With which packages: globs of names, where `*` is any run of characters and `?` any one; all unless said.
+    #[serde(default)]
+    #[schema(inline, max_items = 100)]
+    packages: Vec<PatternWord>,
+    /// Under which labels; all unless said. What is asked for without a label is under `main`.
+    #[serde(default)]
+    #[schema(inline, max_items = 32)]
+    labels: Vec<LabelWord>,
 }
 
 /// List an organization's groups
@@ -181,9 +192,10 @@ async fn remove(asked: Admitted<ModifiesGroups>, At(at): At<MemberAt>) -> Result
 /// Grant a channel to a group
 ///
 /// From then on the channel is restricted to the organization's granted groups, until the restriction is lifted. A public channel cannot be
-/// granted. With `If-None-Match: *` only if it is not granted. Needs `api:modify-group`.
+/// granted. The grant takes the place of the one that the group had of the channel; what is not granted does not exist for whoever reads by
+/// it. With `If-None-Match: *` only if it is not granted. Needs `api:modify-group`.
 #[utoipa::path(put, path = "/api/v1/organizations/{org}/groups/{group}/grants/{channel}", tag = "groups", operation_id = "grant_channel", params(GrantAt, IfMatch, IfNothing),
-    request_body(content = GrantTerms, description = "What it may do there; nothing means to read."),
+    request_body(content = GrantTerms, description = "What it may do there, and with what; nothing means to read all of it."),
     responses(
         (status = 200, description = "The group, with the grant that it had, changed or not.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version."))),
         (status = 201, description = "The group, with the new grant.", body = GroupView<'static>, headers(("ETag" = String, description = "The group's version.")))))]
@@ -198,8 +210,13 @@ async fn grant(
             "channel \"{channel}\" is public: everybody reads it, and a grant only narrows"
         )));
     }
-    let permission = body.value.permission.map_or_else(Permission::default, |Word(permission)| permission);
-    let grant = Grant { channel, permission };
+    let GrantTerms { permission, packages, labels } = body.value;
+    let grant = Grant {
+        channel,
+        permission: permission.map_or_else(Permission::default, |Word(permission)| permission),
+        packages: packages.into_iter().map(|Word(Pattern(text))| text).collect(),
+        labels: labels.into_iter().map(|Word(LabelName(text))| text).collect(),
+    };
     let placed = asked.changing()?.grant(&at.org, &at.group.0.0, &grant, &asked.by, asked.now).await?;
     self::placed(&asked, &at.org, &placed).await
 }

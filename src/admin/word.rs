@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::account::{Permission, Role, check_name, check_user};
+use crate::account::{Permission, Role, check_label, check_name, check_pattern, check_user};
 use crate::clock::{Timestamp, parse_duration};
 use crate::conda::ChannelName;
 use crate::store::AuditHash;
@@ -30,6 +30,8 @@ pub(super) type NameWord = Word<PlainName>;
 pub(super) type UserWord = Word<UserName>;
 pub(super) type TokenNameWord = Word<TokenName>;
 pub(super) type LineWord = Word<Line>;
+pub(super) type PatternWord = Word<Pattern>;
+pub(super) type LabelWord = Word<LabelName>;
 
 /// What can be written as text.
 pub(super) trait Worded: Sized {
@@ -172,6 +174,37 @@ impl Worded for UserName {
 
     fn describe(schema: ObjectBuilder) -> ObjectBuilder {
         schema.pattern(Some("^[A-Za-z0-9_][A-Za-z0-9._@+-]*$")).max_length(Some(128)).examples(["alice"])
+    }
+}
+
+/// A glob of package names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern(pub(super) String);
+
+impl Worded for Pattern {
+    fn read(text: &str) -> Result<Self, String> {
+        check_pattern(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn describe(schema: ObjectBuilder) -> ObjectBuilder {
+        schema.pattern(Some("^[A-Za-z0-9_.*?-]+$")).max_length(Some(128)).examples(["numpy*"])
+    }
+}
+
+/// A label of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LabelName(pub(super) String);
+
+impl Worded for LabelName {
+    fn read(text: &str) -> Result<Self, String> {
+        check_label(text).map_err(|error| error.to_string())?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn describe(schema: ObjectBuilder) -> ObjectBuilder {
+        let pattern = r"^[^\x00-\x1f\x7f-\x9f./\\%][^\x00-\x1f\x7f-\x9f/\\%]*$";
+        schema.pattern(Some(pattern)).max_length(Some(128)).examples(["dev"])
     }
 }
 

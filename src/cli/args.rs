@@ -18,7 +18,7 @@ pub(super) use self::group::GroupCommand;
 pub(super) use self::org::OrgCommand;
 pub(super) use self::seat::SeatCommand;
 pub(super) use self::token::{Expiry, TokenCommand};
-use crate::account::{NameError, check_name, check_user};
+use crate::account::{GrantError, NameError, check_label, check_name, check_pattern, check_user};
 use crate::clock::{TimeError, parse_duration};
 use crate::conda::{ChannelName, ChannelNameError};
 use crate::token::{TokenNameError, check_token_name};
@@ -164,6 +164,16 @@ fn user_name(text: &str) -> Result<String, NameError> {
 
 fn token_name(text: &str) -> Result<String, TokenNameError> {
     check_token_name(text).map(|()| text.to_owned())
+}
+
+/// People write a space behind the comma.
+fn package_pattern(text: &str) -> Result<String, GrantError> {
+    check_pattern(text.trim()).map(|()| text.trim().to_owned())
+}
+
+/// People write a space behind the comma.
+fn label(text: &str) -> Result<String, GrantError> {
+    check_label(text.trim()).map(|()| text.trim().to_owned())
 }
 
 /// People write a space behind the comma.

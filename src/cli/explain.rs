@@ -10,19 +10,20 @@ use serde::{Serialize, Serializer};
 
 use super::UsageError;
 use super::args::Output;
+use super::group::narrowing;
 use super::output;
 use super::session::{Session, read_line};
 use super::view::details;
 use crate::app;
 use crate::clock::Timestamp;
-use crate::conda::{RequestTarget, Resource, UpstreamPath, redact};
+use crate::conda::{DEFAULT_LABEL, RequestTarget, Resource, UpstreamPath, redact};
 use crate::config::Config;
 use crate::face::view::TokenView;
 use crate::gateway::admission::{self, Admission};
 use crate::gateway::{Refusal, verdict};
 use crate::metrics::Metrics;
 use crate::policy::{
-    Access, Asked, Basis, Caller, Channel, Channels, DenyReason, Permit, Question, Right, Standing,
+    Access, Asked, Basis, Caller, Channel, Channels, DenyReason, Granted, Permit, Question, Right, Standing,
 };
 use crate::token::TokenState;
 use crate::verify::{Meters, Verifier};
@@ -81,6 +82,8 @@ impl Serialize for Known {
 struct GrantView {
     group: String,
     permission: &'static str,
+    packages: Vec<String>,
+    labels: Vec<String>,
 }
 
 /// The channel that the path leads to.
@@ -191,8 +194,12 @@ impl Explanation {
         if let Ok(permit) = decision
             && let Basis::Group(granted) = permit.basis()
         {
-            let permission = granted.permission.as_str();
-            self.grant = Some(GrantView { group: granted.group.clone(), permission });
+            self.grant = Some(GrantView {
+                group: granted.group.clone(),
+                permission: granted.permission.as_str(),
+                packages: granted.packages.clone(),
+                labels: granted.labels.clone(),
+            });
         }
         self.steps = steps(caller, asked, now);
         if let Caller::Known(standing) = caller {
@@ -262,7 +269,8 @@ impl Explanation {
 
 impl GrantView {
     fn to_line(&self) -> String {
-        format!("{} to group {}", self.permission, self.group)
+        let Self { group, permission, packages, labels } = self;
+        format!("{permission} to group {group}{}", narrowing(packages, labels))
     }
 }
 
@@ -319,9 +327,9 @@ fn steps(caller: &Caller, asked: &Asked<'_>, now: Timestamp) -> Vec<Step> {
     }
     for question in Question::ALL {
         let (Some(standing), false) = (known, is_public) else { break };
-        let passes = goes_on.then(|| question.passes(standing, channel));
+        let passes = goes_on.then(|| question.passes(standing, channel, asked.location.label));
         goes_on = passes == Some(true);
-        let detail = if passes.is_some() { fact(question, standing, channel) } else { String::new() };
+        let detail = if passes.is_some() { fact(question, standing, asked) } else { String::new() };
         steps.push(Step { step: name(question), passes, detail });
     }
     let has_file = asked.channel.is_some() && asked.location.file().is_some();
@@ -332,6 +340,11 @@ fn steps(caller: &Caller, asked: &Asked<'_>, now: Timestamp) -> Vec<Step> {
     steps
 }
 
+fn grant_in_words(granted: &Granted) -> String {
+    let Granted { group, permission, packages, labels } = granted;
+    format!("group {group} ({}{})", permission.as_str(), narrowing(packages, labels))
+}
+
 /// A question in a word.
 fn name(question: Question) -> &'static str {
     match question {
@@ -340,12 +353,13 @@ fn name(question: Question) -> &'static str {
         Question::Organization => "organization",
         Question::TokenChannels => "token's channels",
         Question::Groups => "groups",
+        Question::Labels => "labels",
     }
 }
 
 /// What the answer to a question rests on.
-fn fact(question: Question, standing: &Standing, channel: Option<&Channel>) -> String {
-    let token = &standing.token;
+fn fact(question: Question, standing: &Standing, asked: &Asked<'_>) -> String {
+    let (token, channel) = (&standing.token, asked.channel.map(|channel| &**channel));
     let Some(channel) = channel.filter(|_| question != Question::Scope) else {
         return match question {
             Question::Scope => {
@@ -363,11 +377,22 @@ fn fact(question: Question, standing: &Standing, channel: Option<&Channel>) -> S
         },
         Question::Groups => match standing.rights.of(channel.name.as_str()) {
             Right::Unrestricted => "the organization restricted the channel to no groups".to_owned(),
-            Right::Granted(granted) => {
-                format!("group {} was granted it ({})", granted.group, granted.permission.as_str())
+            Right::Granted(grants) => {
+                let grants: Vec<_> = grants.iter().map(grant_in_words).collect();
+                format!("granted to {}", grants.join("; "))
             }
             Right::Withheld => "the channel is restricted to groups, none of them the token's".to_owned(),
         },
+        Question::Labels => {
+            let label = asked.location.label.unwrap_or(DEFAULT_LABEL);
+            match standing.rights.of(channel.name.as_str()) {
+                Right::Granted(grants) => match grants.strongest_at(asked.location.label) {
+                    Some(granted) => format!("label {label} is granted to group {}", granted.group),
+                    None => format!("no grant is for label {label}"),
+                },
+                Right::Unrestricted | Right::Withheld => "no grant is needed".to_owned(),
+            }
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use super::channel::warn_if_closed;
 use super::output::{self, tell};
 use super::session::{PAGE, Session, every_page};
 use super::view::{details, table};
-use crate::account::{Grant, Group, Permission};
+use crate::account::{Grant, Group};
 use crate::conda::ChannelName;
-use crate::face::view::{GroupView, RestrictionView};
+use crate::face::view::{GrantView, GroupView, RestrictionView};
 use crate::store::Restriction;
 
 /// Runs one of the commands.
@@ -33,15 +33,8 @@ pub(super) async fn run(command: GroupCommand, session: &Session<'_>) -> anyhow:
             print(output, &org, &store.remove_member(&org, &name, &user, by, now).await?)
         }
         GroupCommand::Grant { org, name, channel, packages, labels, permission, output } => {
-            if !packages.is_empty() || !labels.is_empty() {
-                return Err(UsageError(
-                    "--packages and --labels are not yet available: they come with the views of indexes that hide what is not granted. \
-                     Until then a channel is granted as a whole"
-                        .to_owned(),
-                )
-                .into());
-            }
-            print(output, &org, &grant(session, &org, &name, &channel, permission).await?)
+            let wish = Grant { channel: channel.to_string(), permission, packages, labels };
+            print(output, &org, &grant(session, &org, &name, &channel, &wish).await?)
         }
         GroupCommand::Ungrant { org, name, channel, output } => {
             session.mention(&format!("Group \"{name}\" will no longer read channel \"{channel}\""))?;
@@ -59,7 +52,7 @@ async fn grant(
     org: &str,
     group: &str,
     channel: &ChannelName,
-    permission: Permission,
+    grant: &Grant,
 ) -> anyhow::Result<Group> {
     let mut configured = session.config.channels.iter().map(|channel| &channel.rules);
     if configured.any(|rules| rules.name == *channel && rules.is_public()) {
@@ -75,8 +68,7 @@ async fn grant(
              them, do not, until `channelgate group unrestrict {org} {channel}`"
         ))?;
     }
-    let grant = Grant { channel: channel.to_string(), permission };
-    Ok(session.store.grant(org, group, &grant, &session.by, session.now()).await?.present)
+    Ok(session.store.grant(org, group, grant, &session.by, session.now()).await?.present)
 }
 
 async fn list(session: &Session<'_>, org: &str, output: Output) -> anyhow::Result<()> {
@@ -116,10 +108,27 @@ impl GroupView<'_> {
     }
 
     fn grants_in_words(&self) -> String {
-        let grants: Vec<_> =
-            self.grants.iter().map(|grant| format!("{} ({})", grant.channel, grant.permission)).collect();
+        let grants: Vec<_> = self.grants.iter().map(GrantView::in_words).collect();
         in_words(&grants)
     }
+}
+
+impl GrantView<'_> {
+    fn in_words(&self) -> String {
+        let Self { channel, permission, packages, labels } = self;
+        format!("{channel} ({permission}{})", narrowing(packages, labels))
+    }
+}
+
+/// What a grant is confined to, to follow other words: nothing for a whole one.
+pub(super) fn narrowing(packages: &[String], labels: &[String]) -> String {
+    let mut words = String::new();
+    for (what, named) in [("packages", packages), ("labels", labels)] {
+        if !named.is_empty() {
+            words.push_str(&format!(", {what} {}", named.join(" ")));
+        }
+    }
+    words
 }
 
 /// Groups for people.

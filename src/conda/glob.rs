@@ -2,36 +2,53 @@
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glob(Vec<char>);
+pub struct Glob {
+    text: String,
+    /// Most patterns are names: those are compared as a whole.
+    is_plain: bool,
+}
 
 impl Glob {
     /// The pattern of `text`; every text is one.
     pub fn new(text: &str) -> Self {
-        Self(text.chars().collect())
+        Self { text: text.to_owned(), is_plain: !text.contains(['*', '?']) }
     }
 
-    /// Whether all of `text` is of the pattern. Takes at most the product of both lengths.
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// True if it has no `*` and no `?`, so that it matches only itself.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Whether all of `text` is of the pattern. Takes at most the product of both lengths, and no memory.
     pub fn matches(&self, text: &str) -> bool {
-        let Self(pattern) = self;
-        let text: Vec<char> = text.chars().collect();
-        let (mut at, mut of) = (0, 0);
-        // Where the latest star stands, and how far of the text it had been given.
-        let mut star: Option<(usize, usize)> = None;
-        while let Some(&letter) = text.get(at) {
-            match pattern.get(of) {
+        if self.is_plain {
+            return self.text == text;
+        }
+        let (mut pattern, mut rest) = (self.text.chars(), text.chars());
+        // What follows the latest star, and what is left of the text behind what the star was given.
+        let mut star = None;
+        loop {
+            let (before, mut of) = (rest.clone(), pattern.clone());
+            let Some(letter) = rest.next() else { break };
+            match of.next() {
                 Some('*') => {
-                    star = Some((of, at));
-                    of += 1;
+                    star = Some((of.clone(), before.clone()));
+                    (pattern, rest) = (of, before);
                 }
-                Some(&wanted) if wanted == '?' || wanted == letter => (at, of) = (at + 1, of + 1),
+                Some(wanted) if wanted == '?' || wanted == letter => pattern = of,
                 _ => {
-                    let Some((stood, given)) = star else { return false };
-                    star = Some((stood, given + 1));
-                    (at, of) = (given + 1, stood + 1);
+                    let Some((stood, given)) = &mut star else { return false };
+                    given.next();
+                    (pattern, rest) = (stood.clone(), given.clone());
                 }
             }
         }
-        pattern.iter().skip(of).all(|&rest| rest == '*')
+        pattern.all(|letter| letter == '*')
     }
 }
 

@@ -2,6 +2,9 @@
 
 use super::subdir::Subdir;
 
+/// The label that a channel without one stands for.
+pub const DEFAULT_LABEL: &str = "main";
+
 /// The part of a path behind the channel: an optional label, and what is asked for under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'t> {

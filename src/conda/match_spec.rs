@@ -11,7 +11,7 @@ use super::glob::Glob;
 use super::{ChannelName, ChannelNameError};
 
 /// Which packages are meant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchSpec {
     /// As typed.
     text: String,

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -137,7 +138,7 @@ fn channel(key: &str, raw: raw::Channel, findings: &mut Findings<'_>) -> Option<
         })
         .collect();
     Some(Channel {
-        rules: policy::Channel { name: name?, access },
+        rules: policy::Channel { name: name?, access, rules: Arc::default() },
         upstreams,
         allowed_hosts: raw.allowed_hosts,
     })

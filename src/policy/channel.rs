@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decision::Asked;
+use super::rule::Rule;
 use crate::conda::{ChannelName, Location, RequestTarget};
 
 /// A configured channel, as far as decisions need it.
@@ -13,6 +14,8 @@ pub struct Channel {
     pub name: ChannelName,
     /// Who may read it.
     pub access: Access,
+    /// What holds for some of its packages, whoever asks: the first rule that holds decides.
+    pub rules: Arc<[Rule]>,
 }
 
 /// Who may read a channel.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::channel::{Channel, Channels};
+use super::packages::Packages;
 use super::standing::{Granted, Right, Standing};
+use super::view::View;
 use crate::clock::Timestamp;
 use crate::conda::{Location, RequestTarget, Resource};
 use crate::token::{EndCause, TokenState};
@@ -41,6 +43,12 @@ impl<'t> Asked<'t> {
         Location::parse(self.target.tail_by_grammar())
     }
 
+    /// The label under which something is asked for in `channel`, if that is the channel that the path leads to.
+    fn label_in(&self, channel: Option<&Arc<Channel>>) -> Option<&'t str> {
+        let is_asked = channel.zip(self.channel).is_some_and(|(one, asked)| Arc::ptr_eq(one, asked));
+        if is_asked { self.location.label } else { None }
+    }
+
     /// True if the path by its form names a file of a platform or label of a channel below the one it leads to.
     fn names_deeper_channel(&self) -> bool {
         let by_grammar = self.location_by_grammar();
@@ -56,6 +64,7 @@ pub struct Permit<'t> {
     channel: Arc<Channel>,
     location: Location<'t>,
     token: Option<Arc<Standing>>,
+    view: View,
 }
 
 impl<'t> Permit<'t> {
@@ -74,9 +83,16 @@ impl<'t> Permit<'t> {
         let name = self.channel.name.as_str();
         match self.token.as_ref().map(|standing| standing.rights.of(name)) {
             _ if self.channel.is_public() => Basis::Public,
-            Some(Right::Granted(granted)) => Basis::Group(granted),
+            Some(Right::Granted(grants)) => {
+                grants.strongest_at(self.location.label).map_or(Basis::Organization, Basis::Group)
+            }
             _ => Basis::Organization,
         }
+    }
+
+    /// What may be seen of the channel under the location's label.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// The token that was shown.
@@ -92,7 +108,8 @@ pub enum Basis<'p> {
     Public,
     /// The channel is open to the token's organization, which did not restrict it to groups.
     Organization,
-    /// The organization restricted the channel to groups, and this one of the token's was granted it.
+    /// The organization restricted the channel to groups, and of the token's this one was granted it under the label; with the strongest
+    /// permission if there are several.
     Group(&'p Granted),
 }
 
@@ -140,6 +157,8 @@ pub enum Forbidden {
     OtherChannels,
     /// The organization restricted the channel to groups, and no group of the token's was granted it.
     GroupsOnly,
+    /// The token's groups were granted the channel under other labels.
+    OtherLabels,
 }
 
 impl Forbidden {
@@ -150,6 +169,7 @@ impl Forbidden {
             Self::OtherOrganization => "other_organization",
             Self::OtherChannels => "other_channels",
             Self::GroupsOnly => "groups_only",
+            Self::OtherLabels => "other_labels",
         }
     }
 }
@@ -170,6 +190,7 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
         (Some(channel), Ok(())) if asked.location.file().is_some() => Ok(Permit {
             channel: Arc::clone(channel),
             location: asked.location,
+            view: view(channel, token, asked.location.label),
             token: token.map(Arc::clone),
         }),
         // Below a channel that may be read, one that may not must look like one that does not exist: `open/secret/…` like `open/secrat/…`.
@@ -193,6 +214,19 @@ pub(super) fn serving(standing: &Arc<Standing>, now: Timestamp) -> Result<&Arc<S
     }
 }
 
+/// What may be seen of a channel that may be read. Grants concern only channels that are not public.
+fn view(channel: &Channel, token: Option<&Arc<Standing>>, label: Option<&str>) -> View {
+    let right =
+        token.filter(|_| !channel.is_public()).map(|standing| standing.rights.of(channel.name.as_str()));
+    let packages = match right {
+        Some(Right::Granted(grants)) => grants.packages(label).cloned(),
+        _ => Some(Packages::ALL),
+    };
+    // Without a grant of the label nothing is permitted: should that change, nothing is shown.
+    let packages = packages.unwrap_or_else(|| Packages::of([""; 0]));
+    View::new(packages, Arc::clone(&channel.rules))
+}
+
 /// Whether `channel` may be read, whatever is asked for in it. A channel that does not exist may not.
 fn access(
     caller: &Caller,
@@ -213,16 +247,16 @@ fn access(
         });
     };
     let forbidden = |reason| DenyReason::ChannelForbidden(Arc::clone(standing), reason);
-    match Question::ALL
-        .into_iter()
-        .find(|question| !question.passes(standing, channel.map(|channel| &**channel)))
-    {
+    match Question::ALL.into_iter().find(|question| {
+        !question.passes(standing, channel.map(|channel| &**channel), asked.label_in(channel))
+    }) {
         None => Ok(()),
         Some(Question::Scope) => Err(DenyReason::ScopeMissing(Arc::clone(standing))),
         Some(Question::Channel) => Err(forbidden(Forbidden::NoSuchChannel)),
         Some(Question::Organization) => Err(forbidden(Forbidden::OtherOrganization)),
         Some(Question::TokenChannels) => Err(forbidden(Forbidden::OtherChannels)),
         Some(Question::Groups) => Err(forbidden(Forbidden::GroupsOnly)),
+        Some(Question::Labels) => Err(forbidden(Forbidden::OtherLabels)),
     }
 }
 
@@ -240,15 +274,17 @@ pub enum Question {
     TokenChannels,
     /// Did its organization restrict the channel to no groups, or to one of the token's among them?
     Groups,
+    /// If it did, is the label among those that were granted to the token's groups?
+    Labels,
 }
 
 impl Question {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Self; 5] =
-        [Self::Scope, Self::Channel, Self::Organization, Self::TokenChannels, Self::Groups];
+    pub const ALL: [Self; 6] =
+        [Self::Scope, Self::Channel, Self::Organization, Self::TokenChannels, Self::Groups, Self::Labels];
 
-    /// The answer.
-    pub fn passes(self, standing: &Standing, channel: Option<&Channel>) -> bool {
+    /// The answer, for what is asked for under `label` of the channel.
+    pub fn passes(self, standing: &Standing, channel: Option<&Channel>, label: Option<&str>) -> bool {
         let token = &standing.token;
         let Some(channel) = channel else {
             return self == Self::Scope && token.scopes.permit_conda_download();
@@ -259,6 +295,10 @@ impl Question {
             Self::Organization => channel.admits(&token.organization),
             Self::TokenChannels => !token.excludes_channel(channel.name.as_str()),
             Self::Groups => standing.rights.of(channel.name.as_str()) != Right::Withheld,
+            Self::Labels => match standing.rights.of(channel.name.as_str()) {
+                Right::Granted(grants) => grants.packages(label).is_some(),
+                Right::Unrestricted | Right::Withheld => true,
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::account::{EndsInThePast, NameError, SubscriptionOver};
+use crate::account::{EndsInThePast, GrantError, NameError, SubscriptionOver};
 use crate::token::{TokenId, TokenNameError};
 
 /// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
@@ -40,6 +40,9 @@ pub enum StoreError {
     /// A name that nothing can have.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A grant that cannot be.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
     /// A name that no token can have.
     #[error(transparent)]
     TokenName(#[from] TokenNameError),
@@ -214,9 +217,12 @@ impl StoreError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Outdated => ErrorKind::Outdated,
             Self::Repeated { .. } | Self::KeyReused => ErrorKind::Repeated,
-            Self::Name(_) | Self::TokenName(_) | Self::Revealing(_) | Self::Renewal(_) | Self::Url { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Name(_)
+            | Self::Grant(_)
+            | Self::TokenName(_)
+            | Self::Revealing(_)
+            | Self::Renewal(_)
+            | Self::Url { .. } => ErrorKind::Invalid,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
         }
     }

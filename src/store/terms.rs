@@ -89,7 +89,10 @@ impl Version {
 
     /// A group's.
     pub fn of_group(group: &Group) -> Self {
-        let grants = group.grants.iter().map(|grant| (&grant.channel, grant.permission.as_str()));
+        let grants = group
+            .grants
+            .iter()
+            .map(|grant| (&grant.channel, grant.permission.as_str(), &grant.packages, &grant.labels));
         Self::of(&json!([group.id, group.members, grants.collect::<Vec<_>>()]))
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Output, channel_name, group_name};
+use super::{Output, channel_name, group_name, label, package_pattern};
 use crate::account::Permission;
 use crate::conda::ChannelName;
 
@@ -55,8 +55,13 @@ pub(in crate::cli) enum GroupCommand {
     ///
     /// From its first grant on, the channel is restricted to the organization's granted groups: its tokens that belong to none of them,
     /// the site token among them, no longer read it. That lasts until `group unrestrict`, also after the last grant is gone.
+    ///
+    /// A grant takes the place of the one that the group had of the channel. Without --packages and --labels it is for the whole channel.
+    /// What is not granted does not exist for whoever reads by it: indexes leave it out, and its files are not found. Who is in several
+    /// groups has what all of them are granted.
     #[command(after_help = "Examples:\n  \
                       channelgate group grant acme builders team/main\n  \
+                      channelgate group grant acme builders team/main --packages 'numpy*,scipy' --labels main,dev\n  \
                       channelgate group grant acme builders team/main --permission write")]
     Grant {
         /// The organization
@@ -66,11 +71,11 @@ pub(in crate::cli) enum GroupCommand {
         /// The channel
         #[arg(value_parser = channel_name)]
         channel: ChannelName,
-        /// Not yet available: only packages of this name; a glob
-        #[arg(long, value_name = "GLOB")]
+        /// Only packages of these names: globs, separated by commas
+        #[arg(long, value_name = "GLOB", value_delimiter = ',', value_parser = package_pattern)]
         packages: Vec<String>,
-        /// Not yet available: only these labels
-        #[arg(long, value_name = "LABEL")]
+        /// Only these labels, separated by commas; what is asked for without a label is under `main`
+        #[arg(long, value_name = "LABEL", value_delimiter = ',', value_parser = label)]
         labels: Vec<String>,
         /// `read`, `write` or `admin`; each includes the ones before it
         #[arg(long, default_value = "read")]

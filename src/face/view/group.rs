@@ -38,13 +38,23 @@ pub struct GrantView<'a> {
     /// `read`, `write` or `admin`.
     #[schema(example = "read")]
     pub permission: &'static str,
+    /// With which packages: globs of names; all if there are none.
+    #[schema(example = json!(["numpy*", "scipy"]))]
+    pub packages: &'a [String],
+    /// Under which labels; all if there are none. What is asked for without a label is under `main`.
+    #[schema(example = json!(["main"]))]
+    pub labels: &'a [String],
 }
 
 impl<'a> GroupView<'a> {
     /// A group of organization `org`.
     pub fn new(org: &'a str, group: &'a Group) -> Self {
-        let grant =
-            |grant: &'a Grant| GrantView { channel: &grant.channel, permission: grant.permission.as_str() };
+        let grant = |grant: &'a Grant| GrantView {
+            channel: &grant.channel,
+            permission: grant.permission.as_str(),
+            packages: &grant.packages,
+            labels: &grant.labels,
+        };
         Self {
             id: group.id,
             org,

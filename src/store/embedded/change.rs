@@ -120,8 +120,17 @@ pub(super) fn group(group: &Group, other: &Group) -> Value {
     };
     let grants = group.grants.iter().filter(|grant| !has_other(grant));
     let grants: serde_json::Map<_, _> =
-        grants.map(|grant| (grant.channel.clone(), grant.permission.as_str().into())).collect();
+        grants.map(|grant| (grant.channel.clone(), self::grant(grant))).collect();
     json!({ "members": group.members.iter().filter(is_only_here).collect::<Vec<_>>(), "grants": grants })
+}
+
+/// A grant as the audit tells of it: the permission alone, if it is for everything.
+pub(super) fn grant(grant: &Grant) -> Value {
+    let permission = grant.permission.as_str();
+    if grant.is_whole() {
+        return permission.into();
+    }
+    json!({ "permission": permission, "packages": grant.packages, "labels": grant.labels })
 }
 
 /// A token as the audit tells of it.

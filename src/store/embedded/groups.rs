@@ -164,6 +164,10 @@ impl Embedded {
         by: &Actor,
         now: Timestamp,
     ) -> Result<Placed<Group>, StoreError> {
+        let grant = &grant.normalized()?;
+        for text in grant.packages.iter().chain(&grant.labels) {
+            super::refuse_value(text, "a grant's package or label")?;
+        }
         self.call(async {
             let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             let is_granted = before.grants.iter().any(|present| present.channel == grant.channel);
@@ -173,13 +177,16 @@ impl Embedded {
             }
             restrict(&mut change, (id, organization), &grant.channel).await?;
             sqlx::query(
-                "INSERT INTO grants (group_id, organization_id, channel, permission) VALUES (?, ?, ?, ?) \
-                 ON CONFLICT (group_id, channel) DO UPDATE SET permission = excluded.permission",
+                "INSERT INTO grants (group_id, organization_id, channel, permission, packages, labels) VALUES (?, ?, ?, ?, ?, ?) \
+                 ON CONFLICT (group_id, channel) DO UPDATE \
+                 SET permission = excluded.permission, packages = excluded.packages, labels = excluded.labels",
             )
             .bind(&before.id.as_bytes()[..])
             .bind(&id.as_bytes()[..])
             .bind(&grant.channel)
             .bind(grant.permission.as_str())
+            .bind(row::texts_or_all(&grant.packages)?)
+            .bind(row::texts_or_all(&grant.labels)?)
             .execute(change.connection())
             .await?;
             change.tell(Subject::Organization(id)).await?;
@@ -258,15 +265,23 @@ impl Embedded {
             let restriction = find_restriction(change.connection(), id, channel).await?.ok_or_else(sought)?;
             change.overwrites(Some(Version::of_restriction(&restriction.groups)))?;
             let granted = sqlx::query(
-                "SELECT g.name, x.permission FROM grants x JOIN groups g ON g.id = x.group_id \
+                "SELECT g.name, x.permission, x.packages, x.labels FROM grants x JOIN groups g ON g.id = x.group_id \
                  WHERE x.organization_id = ? AND x.channel = ? ORDER BY g.name",
             );
             let granted = granted.bind(&id.as_bytes()[..]).bind(channel);
             let granted = granted.fetch_all(change.connection()).await?;
             let granted = granted
                 .iter()
-                .map(|row| Ok((row.try_get("name")?, row::permission(row)?)))
-                .collect::<Result<Vec<(String, _)>, sqlx::Error>>()?;
+                .map(|row| {
+                    let grant = Grant {
+                        channel: channel.to_owned(),
+                        permission: row::permission(row)?,
+                        packages: row::texts(row.try_get("packages")?)?,
+                        labels: row::texts(row.try_get("labels")?)?,
+                    };
+                    Ok((row.try_get("name")?, change::grant(&grant)))
+                })
+                .collect::<Result<serde_json::Map<_, _>, sqlx::Error>>()?;
             for delete in [
                 "DELETE FROM grants WHERE organization_id = ? AND channel = ?",
                 "DELETE FROM restrictions WHERE organization_id = ? AND channel = ?",
@@ -275,15 +290,11 @@ impl Embedded {
                 delete.execute(change.connection()).await?;
             }
             change.tell(Subject::Organization(id)).await?;
-            let groups: serde_json::Map<_, _> = granted
-                .iter()
-                .map(|(group, permission)| (group.clone(), permission.as_str().into()))
-                .collect();
             let story = Story {
                 action: "group.unrestrict",
                 organization: Some(organization),
                 target: Some(channel.to_owned()),
-                before: Some(json!({ "granted": groups })),
+                before: Some(json!({ "granted": granted })),
                 ..Story::default()
             };
             change.record(story).await?;
@@ -384,9 +395,11 @@ pub(super) async fn demand(
 fn group(row: &SqliteRow) -> Result<Group, sqlx::Error> {
     let text = |column| row.try_get::<String, _>(column);
     let members: Vec<String> = serde_json::from_str(&text("members")?).map_err(row::decode)?;
-    let grants: Vec<(String, String)> = serde_json::from_str(&text("grants")?).map_err(row::decode)?;
-    let grant = |(channel, permission): (String, String)| {
-        Ok(Grant { channel, permission: permission.parse().map_err(row::decode)? })
+    type Granted = (String, String, Option<String>, Option<String>);
+    let grants: Vec<Granted> = serde_json::from_str(&text("grants")?).map_err(row::decode)?;
+    let grant = |(channel, permission, packages, labels): Granted| {
+        let permission = permission.parse().map_err(row::decode)?;
+        Ok(Grant { channel, permission, packages: row::texts(packages)?, labels: row::texts(labels)? })
     };
     Ok(Group {
         id: row::uuid(row, "id")?,
@@ -403,7 +416,7 @@ macro_rules! select_groups {
         concat!(
             "SELECT g.id, g.name, g.created_at, \
              (SELECT json_group_array(m.user_name ORDER BY m.user_name) FROM group_members m WHERE m.group_id = g.id) AS members, \
-             (SELECT json_group_array(json_array(x.channel, x.permission) ORDER BY x.channel) FROM grants x \
+             (SELECT json_group_array(json_array(x.channel, x.permission, x.packages, x.labels) ORDER BY x.channel) FROM grants x \
               WHERE x.group_id = g.id) AS grants \
              FROM groups g WHERE ",
             $condition

@@ -108,6 +108,17 @@ pub(super) fn permission(row: &SqliteRow) -> Result<Permission, sqlx::Error> {
     row.try_get::<String, _>("permission")?.parse().map_err(decode)
 }
 
+/// What a column of texts says, where NULL is all of them, as no texts are here.
+pub(super) fn texts(json: Option<String>) -> Result<Vec<String>, sqlx::Error> {
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(&json).map_err(decode))
+}
+
+/// What [`texts`] reads again.
+pub(super) fn texts_or_all(texts: &[String]) -> Result<Option<String>, sqlx::Error> {
+    let json = (!texts.is_empty()).then(|| serde_json::to_string(texts)).transpose();
+    json.map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
 /// Reads the columns of `token_uses`, all NULL where a token was never shown.
 pub(super) fn last_use(row: &SqliteRow) -> Result<LastUse, sqlx::Error> {
     let used = match (time(row, "used_at")?, row.try_get::<Option<String>, _>("carrier")?) {

@@ -193,7 +193,7 @@ impl Embedded {
             let row = sqlx::query(concat!(
                 "SELECT f.position, t.id IS NOT NULL AS found, ",
                 token_columns!(),
-                ", (SELECT json_group_array(json_array(r.channel, g.name, x.permission)) FROM restrictions r",
+                ", (SELECT json_group_array(json_array(r.channel, g.name, x.permission, x.packages, x.labels)) FROM restrictions r",
                 " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
                 " AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m",
                 " WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name))",
@@ -501,14 +501,19 @@ fn without_values(reason: &str, digest: &TokenDigest) -> String {
 
 /// A token with the restricted channels of its organization, and the grants of them to its own groups.
 fn standing(row: &SqliteRow) -> Result<Standing, sqlx::Error> {
-    type Restricted = (String, Option<String>, Option<String>);
+    type Restricted = (String, Option<String>, Option<String>, Option<String>, Option<String>);
     let json: String = row.try_get("rights")?;
     let restricted: Vec<Restricted> = serde_json::from_str(&json).map_err(row::decode)?;
     let mut channels = BTreeMap::<String, Vec<Granted>>::new();
-    for (channel, group, permission) in restricted {
+    for (channel, group, permission, packages, labels) in restricted {
         let grants = channels.entry(channel).or_default();
         if let (Some(group), Some(permission)) = (group, permission) {
-            grants.push(Granted { group, permission: permission.parse().map_err(row::decode)? });
+            grants.push(Granted {
+                group,
+                permission: permission.parse().map_err(row::decode)?,
+                packages: row::texts(packages)?,
+                labels: row::texts(labels)?,
+            });
         }
     }
     Ok(Standing { token: row::token(row)?, rights: Rights::new(channels) })
