@@ -73,6 +73,7 @@ async fn bench() {
     let channels = Channels::new(["conda-forge", "repo/main", "repo/r", "repo/msys2"].map(|name| Channel {
         name: ChannelName::parse(name).unwrap(),
         access: Access::Private { organizations: Vec::new() },
+        rules: std::sync::Arc::default(),
     }));
     let headers = HeaderMap::new();
     let asked = queries.get();

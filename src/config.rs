@@ -5,7 +5,7 @@
 //! | which file: `--config`, `$CHANNELGATE_CONFIG`, `config/channelgate.toml`, `/etc/channelgate/channelgate.toml` | [`locate`] |
 //! | text and environment to keys, each tried alone | `config/reading.rs`, `config/leaf.rs`, `config/environment.rs` |
 //! | what each key is and what holds without it | `config/raw.rs`, `config/value.rs` |
-//! | what the keys mean together | this file, `config/store.rs`, `config/channel.rs` |
+//! | what the keys mean together | this file, `config/store.rs`, `config/channel.rs`, `config/rule.rs` |
 //! | back to text, for `check` | [`Config::render`] |
 //!
 //! Precedence: default < file < environment. All mistakes are reported at once, each with its key, its value and what is expected
@@ -20,6 +20,7 @@ mod leaf;
 mod mistake;
 mod raw;
 mod reading;
+mod rule;
 mod store;
 mod value;
 

@@ -22,6 +22,7 @@ struct Instruments {
     duration: Histogram,
     first_byte: HistogramVec,
     inspections: IntCounterVec,
+    rule_matches: IntCounterVec,
 }
 
 /// How a request ended, for `channelgate_requests_total`.
@@ -35,6 +36,8 @@ pub enum Outcome {
     Denied,
     /// 404.
     NotFound,
+    /// 451.
+    Withheld,
     /// 400, 405, 416.
     BadRequest,
     /// 502, 503.
@@ -51,6 +54,7 @@ impl Outcome {
             Self::NotModified => "not_modified",
             Self::Denied => "denied",
             Self::NotFound => "not_found",
+            Self::Withheld => "withheld",
             Self::BadRequest => "bad_request",
             Self::Failed => "failed",
             Self::Aborted => "aborted",
@@ -192,6 +196,14 @@ impl Metrics {
             "Indexes asked for and not answered with 304, by what their inspection said.",
             "verdict",
         )?;
+        let rule_matches = IntCounterVec::new(
+            Opts::new(
+                "channelgate_rule_matches_total",
+                "Packages asked for that a rule of their channel was for, by what the rule does and whether it is enforced.",
+            ),
+            &["action", "mode"],
+        )?;
+        registry.register(Box::new(rule_matches.clone()))?;
         let seconds = |name: &str, help: &str| {
             HistogramOpts::new(name, help)
                 .buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0])
@@ -217,6 +229,7 @@ impl Metrics {
             duration,
             first_byte,
             inspections,
+            rule_matches,
         })))
     }
 
@@ -244,6 +257,11 @@ impl Metrics {
     /// An index was asked for, with this result.
     pub fn index_inspected(&self, inspection: Inspection) {
         self.0.inspections.with_label_values(&[inspection.as_str()]).inc();
+    }
+
+    /// A package was asked for that a rule was for: `allow`, `block` or `quarantine`, and `enforce` or `shadow`.
+    pub fn rule_matched(&self, action: &'static str, mode: &'static str) {
+        self.0.rule_matches.with_label_values(&[action, mode]).inc();
     }
 
     /// All metrics in the text format.

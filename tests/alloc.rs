@@ -87,6 +87,7 @@ async fn known_token_is_admitted_without_allocation() {
     let channels = Channels::new([Channel {
         name: ChannelName::parse("team/main").unwrap(),
         access: Access::Private { organizations: vec!["acme".into()] },
+        rules: std::sync::Arc::default(),
     }]);
 
     let value = minted.expose();

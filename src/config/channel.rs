@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -17,6 +16,7 @@ use url::{Host, Url};
 use super::Findings;
 use super::mistake::announces_token;
 use super::raw::{self, AuthKind};
+use super::rule;
 use crate::account;
 use crate::conda::ChannelName;
 use crate::policy::{self, Access};
@@ -24,7 +24,7 @@ use crate::policy::{self, Access};
 /// A channel: who may read it, and where its files come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    /// Its name and who may read it.
+    /// Its name, who may read it, and what holds for some of its packages.
     pub rules: policy::Channel,
     /// Where its files come from, in the order in which they are asked; at least one.
     pub upstreams: Vec<Source>,
@@ -137,8 +137,9 @@ fn channel(key: &str, raw: raw::Channel, findings: &mut Findings<'_>) -> Option<
             read_source(&format!("{key}.upstreams[{at}]"), &raw.name, source, findings)
         })
         .collect();
+    let rules = rule::read(key, name.as_ref(), raw.rules, findings).into();
     Some(Channel {
-        rules: policy::Channel { name: name?, access, rules: Arc::default() },
+        rules: policy::Channel { name: name?, access, rules },
         upstreams,
         allowed_hosts: raw.allowed_hosts,
     })
@@ -251,6 +252,7 @@ impl Channel {
             orgs,
             upstreams: self.upstreams.iter().map(Source::raw).collect(),
             allowed_hosts: self.allowed_hosts.clone(),
+            rules: self.rules.rules.iter().map(rule::raw).collect(),
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::value;
-use crate::logging;
+use crate::{logging, policy};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -256,6 +256,61 @@ pub(super) struct Channel {
     pub(super) orgs: Vec<String>,
     pub(super) upstreams: Vec<Source>,
     pub(super) allowed_hosts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rules: Vec<Rule>,
+}
+
+/// One of a channel's `rules`: `action` or `quarantine`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a table such as { packages = \"numpy>=2\", action = \"block\" }"
+)]
+pub(super) struct Rule {
+    pub(super) packages: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) action: Option<Action>,
+    #[serde(with = "value::some_duration", skip_serializing_if = "Option::is_none")]
+    pub(super) quarantine: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    pub(super) mode: Mode,
+}
+
+/// `action` of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Action {
+    Block,
+    Allow,
+}
+
+/// `mode` of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    #[default]
+    Enforce,
+    Shadow,
+}
+
+impl From<Mode> for policy::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => Self::Enforce,
+            Mode::Shadow => Self::Shadow,
+        }
+    }
+}
+
+impl From<policy::Mode> for Mode {
+    fn from(mode: policy::Mode) -> Self {
+        match mode {
+            policy::Mode::Enforce => Self::Enforce,
+            policy::Mode::Shadow => Self::Shadow,
+        }
+    }
 }
 
 /// `access` of a channel.

@@ -31,6 +31,29 @@ pub(super) mod duration {
     pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
 }
 
+/// Durations above zero that need not be given.
+pub(super) mod some_duration {
+    use std::time::Duration;
+
+    use super::{Deserializer, Serializer, duration};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        duration::deserialize(deserializer).map(Some)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        given: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match given {
+            Some(given) => duration::serialize(given, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 /// Durations of which zero has a meaning, too.
 pub(super) mod duration_or_zero {
     use std::time::Duration;

@@ -135,6 +135,7 @@ impl Receipt {
             304 => Outcome::NotModified,
             401 | 403 => Outcome::Denied,
             404 => Outcome::NotFound,
+            451 => Outcome::Withheld,
             500.. => Outcome::Failed,
             _ => Outcome::BadRequest,
         }

@@ -4,6 +4,7 @@ use super::admission::AdmissionError;
 use super::host::HostError;
 use crate::auth::CredentialError;
 use crate::cache::{CacheError, FillError, Refused};
+use crate::clock::Timestamp;
 use crate::conda::PathError;
 use crate::index::{IndexFault, InspectError};
 use crate::policy::DenyReason;
@@ -31,6 +32,20 @@ pub enum Refusal {
     Lookup(LookupError),
     /// The upstream has no such file.
     Missing,
+    /// A rule of the channel blocks the package.
+    Blocked {
+        /// What the configuration says of that.
+        reason: Option<String>,
+    },
+    /// A rule of the channel holds the package back while it is new.
+    Quarantined {
+        /// What the configuration says of that.
+        reason: Option<String>,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// When the channel's packages were first seen cannot be told, because the store does not answer.
+    Unsettled,
     /// The upstream did not answer as it should.
     Fetch(FetchError),
     /// It is not in the cache, and nothing goes upstream.

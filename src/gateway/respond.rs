@@ -173,6 +173,27 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
         Refusal::Credential(error) => Verdict::of_contradiction(*error),
         Refusal::Denied(reason) => denial(reason, asked),
         Refusal::Missing => denial(&DenyReason::NotFound, asked),
+        Refusal::Blocked { reason } => withheld(
+            "package_blocked",
+            "Package blocked",
+            format!("A rule of this gate blocks this package of channel \"{asked}\"{}", because(reason)),
+            "Choose another version, or ask the gate's administrator.",
+        ),
+        Refusal::Quarantined { reason, until } => withheld(
+            "package_quarantined",
+            "Package quarantined",
+            format!(
+                "A rule of this gate holds this package of channel \"{asked}\" back until {until}, because it is new{}",
+                because(reason)
+            ),
+            "Choose an older version, wait, or ask the gate's administrator.",
+        ),
+        Refusal::Unsettled => passing(
+            "store_unavailable",
+            "Gate's store unavailable",
+            format!("A rule of this gate holds new packages of channel \"{asked}\" back, and which are new cannot be told because the gate's store does not answer. Your token is not at fault; try again shortly."),
+            5,
+        ),
         Refusal::Lookup(error) => Verdict::of_lookup(*error),
         Refusal::Overloaded => Verdict::overloaded(1),
         Refusal::Spool => passing(
@@ -227,6 +248,16 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
     }
 }
 
+/// A package that the channel's rules withhold. Neither 401 nor 403: no client may tell its user to install the token anew.
+fn withheld(code: &'static str, title: &'static str, story: String, next: &str) -> Verdict {
+    let detail = format!("{story}. Your token is not at fault. {next}");
+    Verdict::plain(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, code, title, detail)
+}
+
+fn because(reason: &Option<String>) -> String {
+    reason.as_ref().map(|reason| format!(": {}", reason.trim_end_matches('.'))).unwrap_or_default()
+}
+
 fn denial(reason: &DenyReason, asked: &str) -> Verdict {
     // A path of one segment names no channel by the grammar, whichever channels there are.
     let (subject, object, below) = if asked.is_empty() {
@@ -273,3 +304,6 @@ fn denial(reason: &DenyReason, asked: &str) -> Verdict {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

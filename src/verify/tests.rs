@@ -317,7 +317,7 @@ async fn reading_older_than_the_feed_is_not_remembered() {
 }
 
 fn read_only(channel: &str) -> Grant {
-    Grant { channel: channel.into(), permission: Permission::Read }
+    Grant::whole(channel, Permission::Read)
 }
 
 impl Bench {

@@ -112,7 +112,7 @@ async fn make(world: &World, gate: &Gate) -> Vec<String> {
         store.add_member(ORGANIZATIONS[organization], GROUPS[group], USERS[user], &by, now).await.unwrap();
     }
     for &(organization, group, channel) in &world.grants {
-        let grant = Grant { channel: CHANNELS[channel].to_owned(), permission: Permission::Read };
+        let grant = Grant::whole(CHANNELS[channel], Permission::Read);
         store.grant(ORGANIZATIONS[organization], GROUPS[group], &grant, &by, now).await.unwrap();
     }
     let mut values = vec![gate.bootstrap_token(), "garbage".to_owned()];

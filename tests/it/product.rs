@@ -83,7 +83,7 @@ impl Acme {
     }
 
     async fn grant(&self, group: &str, channel: &str) {
-        let grant = Grant { channel: channel.to_owned(), permission: Permission::Read };
+        let grant = Grant::whole(channel, Permission::Read);
         self.gate.store().grant("acme", group, &grant, &self.by, self.now()).await.unwrap();
         self.settle().await;
     }

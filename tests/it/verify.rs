@@ -199,7 +199,7 @@ async fn rights_changed_by_this_process_hold_for_the_next_request_however_reques
             })
         })
         .collect();
-    let grant = Grant { channel: "x".into(), permission: Permission::Read };
+    let grant = Grant::whole("x", Permission::Read);
     for round in 0..100 {
         let restricted = round % 2 == 0;
         if restricted {

@@ -110,7 +110,7 @@ async fn channels_that_an_organization_restricts_are_bounded() {
     run(&mut raw, restricted).await;
     raw.close().await.unwrap();
     let grant = async |organization: &str, channel: &str| {
-        let grant = Grant { channel: channel.to_owned(), permission: Permission::Read };
+        let grant = Grant::whole(channel, Permission::Read);
         store.grant(organization, "dev", &grant, &by(), NOW).await
     };
     assert!(grant("acme", "last").await.unwrap().is_new);

@@ -6,11 +6,11 @@ use channelgate::policy::{Granted, Right, Rights};
 use super::*;
 
 fn grant(channel: &str, permission: Permission) -> Grant {
-    Grant { channel: channel.into(), permission }
+    Grant::whole(channel, permission)
 }
 
 fn right(group: &str, permission: Permission) -> Vec<Granted> {
-    vec![Granted { group: group.into(), permission }]
+    vec![Granted { group: group.into(), permission, packages: Vec::new(), labels: Vec::new() }]
 }
 
 async fn rights(store: &Store, value: &str) -> Rights {

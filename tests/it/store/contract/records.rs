@@ -19,7 +19,7 @@ async fn a_life(store: &Store) -> Vec<&'static str> {
     let at = |step: u64| later(step);
     let who =
         |step: u64| Actor { name: format!("actor {step}"), from: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) };
-    let grant = Grant { channel: "x".into(), permission: Permission::Read };
+    let grant = Grant::whole("x", Permission::Read);
     store.create_organization("acme", "Acme", Subscription::default(), &who(1), at(1)).await.unwrap();
     store.assign_seat("acme", "ann", Role::Member, &who(2), at(2)).await.unwrap();
     let site_token = store.insert_token(&site("acme"), &digest("s"), &who(3), at(3), Duration::ZERO).await;
