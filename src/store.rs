@@ -506,12 +506,13 @@ impl Store {
         }
     }
 
-    /// Grants a channel to a group, in place of the grant that it had there, and restricts the channel to the organization's granted groups.
-    /// Returns the group as it is then.
+    /// Grants a channel, or some packages and labels of it, to a group, in place of the grant that it had there, and restricts the channel to
+    /// the organization's granted groups. Returns the group as it is then.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization or the group, [`ErrorKind::Conflict`] if the organization restricts 1,000 other channels.
+    /// [`ErrorKind::NotFound`] without the organization or the group, [`ErrorKind::Conflict`] if the organization restricts 1,000 other channels,
+    /// [`ErrorKind::Invalid`] for packages and labels that nothing can have.
     pub async fn grant(
         &self,
         organization: &str,

@@ -8,15 +8,17 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use channelgate::account::{Grant, Permission};
 use channelgate::clock::Clock;
 use channelgate::conda::{ChannelName, RequestTarget};
 use channelgate::gateway::admission::admit;
 use channelgate::metrics::Metrics;
-use channelgate::policy::{Access, Channel, Channels};
-use channelgate::store::{self, Actor, NewToken, Purpose, Store};
+use channelgate::policy::{Access, Channel, Channels, Effect, Mode, Rule};
+use channelgate::store::{self, Actor, ActsAs, NewToken, Purpose, Store};
 use channelgate::token::Minted;
 use channelgate::verify::{self, Verifier};
 use http::{HeaderMap, HeaderValue};
@@ -72,10 +74,17 @@ async fn known_token_is_admitted_without_allocation() {
     let store = Store::open(&store::Config { url, ..store::Config::default() }).await.unwrap();
     let clock = Clock::system();
     store.create_organization("acme", "Acme", Default::default(), &Actor::gate(), clock.now()).await.unwrap();
+    store.create_group("acme", "dev", &Actor::gate(), clock.now()).await.unwrap();
+    let grant = Grant {
+        packages: vec!["num*".into(), "scipy".into()],
+        labels: vec!["dev".into(), "main".into()],
+        ..Grant::whole("team/main", Permission::Read)
+    };
+    store.grant("acme", "dev", &grant, &Actor::gate(), clock.now()).await.unwrap();
     let minted = Minted::random().unwrap();
     let token = NewToken {
         organization: "acme".into(),
-        purpose: Purpose::Scoped { name: "ci".into(), acts_as: None },
+        purpose: Purpose::Scoped { name: "ci".into(), acts_as: Some(ActsAs::Group("dev".into())) },
         scopes: "conda:download".parse().unwrap(),
         channels: Some(vec!["team/main".into()]),
         expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
@@ -87,7 +96,12 @@ async fn known_token_is_admitted_without_allocation() {
     let channels = Channels::new([Channel {
         name: ChannelName::parse("team/main").unwrap(),
         access: Access::Private { organizations: vec!["acme".into()] },
-        rules: std::sync::Arc::default(),
+        rules: Arc::new([Rule {
+            packages: "numpy>=2".parse().unwrap(),
+            effect: Effect::Block,
+            mode: Mode::Enforce,
+            reason: Some("too new".into()),
+        }]),
     }]);
 
     let value = minted.expose();
@@ -114,7 +128,7 @@ async fn known_token_is_admitted_without_allocation() {
         let admit_once = || async {
             let target = RequestTarget::parse(path).unwrap();
             let admission = admit(&target, headers, &channels, &verifier, clock.now()).await.unwrap();
-            assert!(admission.decision.is_ok(), "{carrier}");
+            assert!(admission.decision.is_ok_and(|permit| !permit.view().is_whole()), "{carrier}");
         };
         // Warm: the first lookup asks the store, and thread-locals come into being.
         admit_once().await;

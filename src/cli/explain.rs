@@ -3,11 +3,14 @@
 //! [`explain`] sends the request through [`admission::admit`], as the data plane does, and tells what came of it: the decision, the rule it
 //! rests on, and the steps to it. The steps are the very questions that [`policy::decide`](crate::policy::decide) asks, in its order.
 
+mod package;
+
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
+use self::package::{Judgement, Package};
 use super::UsageError;
 use super::args::Output;
 use super::group::narrowing;
@@ -45,7 +48,9 @@ pub struct Explanation {
     rule: &'static str,
     /// The group whose grant it rests on, and the permission.
     grant: Option<GrantView>,
-    /// `permit`, or the code of the refusal.
+    /// What the view of the channel says of the package file, if it is one and something may be hidden.
+    package: Option<Package>,
+    /// `permit`, or the code of the refusal. A permitted package may be refused while it is new.
     pub decision: &'static str,
     /// The status of the response; a permitted file that the upstream does not have is 404 all the same.
     pub status: u16,
@@ -165,7 +170,10 @@ pub async fn explain(request: &Request, config: &Config, verifier: &Verifier, no
     let refusal = match admission::admit(&target, headers, &channels, verifier, now).await {
         Ok(admission) => {
             explanation.admit(&admission, &asked, now);
-            admission.decision.err().map(Refusal::Denied)
+            match admission.decision {
+                Ok(permit) => explanation.judge(&permit, now),
+                Err(reason) => Some(Refusal::Denied(reason)),
+            }
         }
         Err(error) => {
             explanation.credential = credential(None);
@@ -207,6 +215,23 @@ impl Explanation {
         }
     }
 
+    /// Takes up what the view says of a package file; returns why it is refused, if it is.
+    fn judge(&mut self, permit: &Permit<'_>, now: Timestamp) -> Option<Refusal> {
+        if !permit.view().is_whole() {
+            self.detail = "What the channel's view shows of it is served.".to_owned();
+        }
+        let Judgement { package, refusal } = Judgement::of(permit, now)?;
+        let detail = match &package {
+            Some(package) => package.to_line(),
+            None => "its name tells neither package nor version".to_owned(),
+        };
+        self.steps.push(Step { step: "package", passes: Some(refusal.is_none()), detail });
+        self.package = package;
+        let (refusal, rule) = refusal?;
+        self.rule = rule;
+        Some(refusal)
+    }
+
     /// `GET /` is answered by the gate itself, whoever asks.
     fn of_root() -> Self {
         let detail = "The gate itself answers, without looking at any credential.".to_owned();
@@ -232,6 +257,7 @@ impl Explanation {
             steps: Vec::new(),
             rule: "",
             grant: None,
+            package: None,
             decision,
             status,
             detail,

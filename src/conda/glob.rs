@@ -36,6 +36,7 @@ impl Glob {
             let (before, mut of) = (rest.clone(), pattern.clone());
             let Some(letter) = rest.next() else { break };
             match of.next() {
+                Some('*') if of.as_str().is_empty() => return true,
                 Some('*') => {
                     star = Some((of.clone(), before.clone()));
                     (pattern, rest) = (of, before);
@@ -62,7 +63,28 @@ impl std::str::FromStr for Glob {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Glob;
+
+    /// The definition, letter by letter.
+    fn is_of(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => (0..=text.len()).any(|given| is_of(rest, &text[given..])),
+            (['?', rest @ ..], [_, text @ ..]) => is_of(rest, text),
+            ([wanted, rest @ ..], [letter, text @ ..]) => wanted == letter && is_of(rest, text),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pattern_matches_what_its_definition_says(pattern in "[abä*?]{0,8}", text in "[abä]{0,8}") {
+            let letters = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(Glob::new(&pattern).matches(&text), is_of(&letters(&pattern), &letters(&text)));
+        }
+    }
 
     #[test]
     fn pattern_covers_the_whole_text() {

@@ -25,10 +25,14 @@ fn rule(
     raw: raw::Rule,
     findings: &mut Findings<'_>,
 ) -> Option<Rule> {
+    // What was given and could not be read is a mistake by itself, and not missing.
+    let below = format!("{key}.");
+    let is_half_read = findings.mistakes.iter().any(|mistake| mistake.key.starts_with(&below));
     let effect = match (raw.action, raw.quarantine) {
         (Some(Action::Allow), None) => Some(Effect::Allow),
         (Some(Action::Block), None) => Some(Effect::Block),
         (None, Some(duration)) => Some(Effect::Quarantine(duration)),
+        (None, None) if is_half_read => None,
         (action, _) => {
             let problem = if action.is_some() {
                 "expected either action or quarantine, not both: write a rule for each"
@@ -49,6 +53,9 @@ fn rule(
             let problem = "this holds the value of a token, and everybody who is refused reads it";
             findings.add(format!("{key}.reason"), None, problem);
         }
+    }
+    if raw.packages.is_empty() && is_half_read {
+        return None;
     }
     let packages = packages(&raw.packages, channel);
     let packages = packages

@@ -1,5 +1,7 @@
-//! Tests of the configuration: mistakes, precedence, printing. The shipped file has its own, in `tests/shipped.rs`.
+//! Tests of the configuration: mistakes, precedence, printing. The shipped file has its own, in `tests/shipped.rs`,
+//! and so have the rules of channels.
 
+mod rules;
 mod shipped;
 
 use std::fs;

@@ -10,13 +10,19 @@ use crate::clock::Timestamp;
 use crate::conda::{ChannelName, RequestTarget};
 use crate::token::{End, EndCause, Scopes, TokenId, TokenKind, TokenRecord};
 
+mod views;
+
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn channels() -> Channels {
     let private = |organizations: &[&str]| Access::Private {
         organizations: organizations.iter().map(|&name| name.to_owned()).collect(),
     };
-    let channel = |name: &str, access| Channel { name: ChannelName::parse(name).unwrap(), access };
+    let channel = |name: &str, access| Channel {
+        name: ChannelName::parse(name).unwrap(),
+        access,
+        rules: Arc::default(),
+    };
     Channels::new([
         channel("open", Access::Public),
         channel("ours", private(&[])),

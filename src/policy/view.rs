@@ -90,6 +90,8 @@ impl View {
             context.update(&(bytes.len() as u64).to_be_bytes());
             context.update(bytes);
         };
+        // No packages at all are no patterns, too.
+        part(&[u8::from(self.packages.is_all())]);
         part(&(self.packages.patterns().len() as u64).to_be_bytes());
         self.packages.patterns().iter().for_each(|pattern| part(pattern.as_bytes()));
         for rule in self.deciding() {

@@ -30,6 +30,9 @@ const USERS: [&str; 2] = ["ann", "bob"];
 const GROUPS: [&str; 2] = ["dev", "ops"];
 const CHANNELS: [&str; 2] = ["x", "y"];
 const NAMES: [&str; 2] = ["ci", "cd"];
+const PACKAGES: [&str; 2] = ["numpy", "scipy"];
+/// The last is one that no grant names.
+const LABELS: [&str; 3] = ["main", "dev", "rc"];
 
 /// Something that somebody does. Numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -46,10 +49,13 @@ enum Step {
     Group { org: usize, group: usize },
     Join { org: usize, group: usize, user: usize },
     Leave { org: usize, group: usize, user: usize },
-    Grant { org: usize, group: usize, channel: usize, permission: Permission },
+    Grant { org: usize, group: usize, channel: usize, terms: Terms },
     Ungrant { org: usize, group: usize, channel: usize },
     Unrestrict { org: usize, channel: usize },
 }
+
+/// A permission, and which of [`PACKAGES`] and [`LABELS`] it is for: bits, none for all.
+type Terms = (Permission, u8, u8);
 
 #[derive(Clone, Copy, Debug)]
 enum Acts {
@@ -74,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let whose = prop_oneof![Just(Whose::Site), user.clone().prop_map(Whose::User), Just(Whose::All)];
     let permission = prop_oneof![Just(Permission::Read), Just(Permission::Write), Just(Permission::Admin)];
+    let terms = (permission, 0..4_u8, 0..4_u8);
     prop_oneof![
         4 => prop_oneof![1..4_u64, 20..30_u64, 300..800_u64].prop_map(|hours| Step::Wait { hours }),
         2 => (org.clone(), prop_oneof![1..30_u64, 700..2_000_u64]).prop_map(|(org, hours)| Step::Renew { org, hours }),
@@ -89,8 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (org.clone(), group.clone()).prop_map(|(org, group)| Step::Group { org, group }),
         4 => (org.clone(), group.clone(), user.clone()).prop_map(|(org, group, user)| Step::Join { org, group, user }),
         2 => (org.clone(), group.clone(), user).prop_map(|(org, group, user)| Step::Leave { org, group, user }),
-        4 => (org.clone(), group.clone(), channel.clone(), permission)
-            .prop_map(|(org, group, channel, permission)| Step::Grant { org, group, channel, permission }),
+        4 => (org.clone(), group.clone(), channel.clone(), terms)
+            .prop_map(|(org, group, channel, terms)| Step::Grant { org, group, channel, terms }),
         2 => (org.clone(), group, channel.clone()).prop_map(|(org, group, channel)| Step::Ungrant { org, group, channel }),
         1 => (org, channel).prop_map(|(org, channel)| Step::Unrestrict { org, channel }),
     ]
@@ -111,8 +118,8 @@ struct Organization {
     seats: BTreeSet<usize>,
     /// Members of each group that there is.
     groups: BTreeMap<usize, BTreeSet<usize>>,
-    /// Of each restricted channel: the permission of each granted group.
-    restricted: BTreeMap<usize, BTreeMap<usize, Permission>>,
+    /// Of each restricted channel: what each granted group is granted.
+    restricted: BTreeMap<usize, BTreeMap<usize, Terms>>,
 }
 
 #[derive(Debug)]
@@ -268,10 +275,10 @@ impl Model {
                 let members = self.organizations[org].groups.get_mut(&group).ok_or(ErrorKind::NotFound)?;
                 members.remove(&user).then_some(()).ok_or(ErrorKind::NotFound)?;
             }
-            Step::Grant { org, group, channel, permission } => {
+            Step::Grant { org, group, channel, terms } => {
                 let organization = &mut self.organizations[org];
                 organization.groups.get(&group).ok_or(ErrorKind::NotFound)?;
-                organization.restricted.entry(channel).or_default().insert(group, permission);
+                organization.restricted.entry(channel).or_default().insert(group, terms);
             }
             Step::Ungrant { org, group, channel } => {
                 let grants =
@@ -293,9 +300,25 @@ impl Model {
             Kind::Scoped { group: Some(own), .. } => own == *group,
             _ => token.user().is_some_and(|user| organization.groups[group].contains(&user)),
         };
-        let strongest =
-            granted.iter().filter(|(group, _)| is_of(group)).map(|(_, permission)| permission).max();
-        strongest.map_or("withheld".into(), |permission| format!("granted {}", permission.as_str()))
+        let own: Vec<&Terms> =
+            granted.iter().filter(|(group, _)| is_of(group)).map(|(_, terms)| terms).collect();
+        let Some((strongest, ..)) = own.iter().max() else { return "withheld".into() };
+        let is_among = |bits: u8, index: usize| bits == 0 || bits & (1 << index) != 0;
+        let mut words = format!("granted {}", strongest.as_str());
+        for (label, name) in LABELS.iter().enumerate() {
+            let of_label: Vec<_> = own.iter().filter(|(_, _, labels)| is_among(*labels, label)).collect();
+            let is_granted =
+                |package: usize| of_label.iter().any(|(_, packages, _)| is_among(*packages, package));
+            let packages =
+                (0..PACKAGES.len()).filter(|&package| is_granted(package)).map(|package| PACKAGES[package]);
+            let packages = packages.collect::<Vec<_>>().join(" ");
+            words += &if of_label.is_empty() {
+                format!(", {name} withheld")
+            } else {
+                format!(", {name}: {packages}")
+            };
+        }
+        words
     }
 }
 
@@ -303,7 +326,23 @@ fn right(rights: &Rights, channel: &str) -> String {
     match rights.of(channel) {
         Right::Unrestricted => "unrestricted".into(),
         Right::Withheld => "withheld".into(),
-        Right::Granted(granted) => format!("granted {}", granted.permission.as_str()),
+        Right::Granted(grants) => {
+            let mut words = format!("granted {}", grants.strongest().unwrap().permission.as_str());
+            for label in LABELS {
+                // What is asked for without a label is under `main`.
+                let packages = grants.packages((label != "main").then_some(label));
+                assert_eq!(grants.strongest_at(Some(label)).is_some(), packages.is_some());
+                words += &match packages {
+                    None => format!(", {label} withheld"),
+                    Some(packages) => {
+                        let included: Vec<_> =
+                            PACKAGES.into_iter().filter(|name| packages.include(name)).collect();
+                        format!(", {label}: {}", included.join(" "))
+                    }
+                };
+            }
+            words
+        }
     }
 }
 
@@ -383,8 +422,17 @@ impl Real {
             Step::Leave { org, group, user } => {
                 store.remove_member(name(org), GROUPS[group], USERS[user], by, now).await?;
             }
-            Step::Grant { org, group, channel, permission } => {
-                let grant = Grant { channel: CHANNELS[channel].into(), permission };
+            Step::Grant { org, group, channel, terms: (permission, packages, labels) } => {
+                let named = |names: &[&str], bits: u8| {
+                    let chosen = names.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+                    chosen.map(|(_, &name)| name.to_owned()).collect()
+                };
+                let grant = Grant {
+                    channel: CHANNELS[channel].into(),
+                    permission,
+                    packages: named(&PACKAGES, packages),
+                    labels: named(&LABELS, labels),
+                };
                 store.grant(name(org), GROUPS[group], &grant, by, now).await?;
             }
             Step::Ungrant { org, group, channel } => {

@@ -164,10 +164,11 @@ impl Embedded {
         by: &Actor,
         now: Timestamp,
     ) -> Result<Placed<Group>, StoreError> {
-        let grant = &grant.normalized()?;
+        // Before patterns are put into small letters: nobody would know a value then.
         for text in grant.packages.iter().chain(&grant.labels) {
             super::refuse_value(text, "a grant's package or label")?;
         }
+        let grant = &grant.normalized()?;
         self.call(async {
             let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             let is_granted = before.grants.iter().any(|present| present.channel == grant.channel);

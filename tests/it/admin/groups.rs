@@ -20,7 +20,10 @@ async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted(
     stage.put(&root, &at("groups/builders/members/bob"), Value::Null).await;
     stage.delete(&root, &at("groups/builders/members/bob")).await;
     let granted = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "write"})).await;
-    assert_eq!(granted.json()["grants"], json!([{"channel": "main", "permission": "write"}]));
+    assert_eq!(
+        granted.json()["grants"],
+        json!([{"channel": "main", "permission": "write", "packages": [], "labels": []}])
+    );
     let raised = stage.put(&root, &at("groups/builders/grants/main"), json!({"permission": "admin"})).await;
     assert_eq!((granted.status, raised.status), (201, 200));
     assert_eq!(
@@ -40,7 +43,28 @@ async fn group_narrows_a_channel_to_its_members_until_the_restriction_is_lifted(
     assert_eq!(told(first), (json!("group.grant"), nothing, main("write")));
     assert_eq!(told(second), (json!("group.grant"), main("write"), main("admin")));
     let nested = stage.put(&root, &at("groups/builders/grants/team%2Fnested"), Value::Null).await;
-    assert_eq!(nested.json()["grants"][1], json!({"channel": "team/nested", "permission": "read"}));
+    let whole = json!({"channel": "team/nested", "permission": "read", "packages": [], "labels": []});
+    assert_eq!(nested.json()["grants"][1], whole);
+    // Narrowed, and widened again; what cannot be is refused, and changes nothing.
+    let terms = json!({"packages": ["numpy*"], "labels": ["main", "dev"]});
+    let narrowed = stage.put(&root, &at("groups/builders/grants/team%2Fnested"), terms).await;
+    let grant = narrowed.json()["grants"][1].clone();
+    assert_eq!((narrowed.status, &grant["packages"]), (200, &json!(["numpy*"])));
+    assert_eq!((&grant["labels"], &grant["permission"]), (&json!(["dev", "main"]), &json!("read")));
+    for terms in [
+        json!({"packages": ["numpy>=1"]}),
+        json!({"packages": "numpy"}),
+        json!({"labels": ["a/b"]}),
+        json!({"labels": (0..33).map(|number| format!("l{number}")).collect::<Vec<_>>()}),
+        json!({"package": ["numpy"]}),
+    ] {
+        let refused = stage.put(&root, &at("groups/builders/grants/team%2Fnested"), terms).await;
+        assert_eq!(refused.verdict(), "422 value_invalid");
+    }
+    let kept = stage.get(&root, &at("groups/builders")).await;
+    assert_eq!(kept.json()["grants"][1], grant);
+    assert_ne!(kept.header("etag"), nested.header("etag"), "another version of the group");
+    stage.put(&root, &at("groups/builders/grants/team%2Fnested"), Value::Null).await;
     let listed = stage.get(&root, &at("restrictions")).await.json();
     assert_eq!(listed[0], json!({"org": "acme", "channel": "main", "groups": ["builders"]}));
     let one = stage.get(&root, &at("restrictions/team%2Fnested")).await;

@@ -1,6 +1,6 @@
 //! `explain` says what the gate does, and never repeats a credential.
 
-use crate::support::process::Place;
+use crate::support::process::{Place, channel, fixture_url};
 
 #[test]
 fn explanation_is_the_gates_own_decision() {
@@ -114,4 +114,95 @@ fn explanation_is_the_gates_own_decision() {
     assert_eq!(explained["upstream_path"], "label/dev/linux-64/x-1.0-0.conda");
     assert_eq!(explained["channel"], serde_json::json!({"name": "main", "access": "private", "orgs": []}));
     assert_eq!(explained["token"]["id"], id);
+}
+
+#[test]
+fn explanation_names_the_grant_and_the_rule_of_a_package() {
+    let rules = r#"rules = [
+        { packages = "xz>=5.6", action = "block", reason = "CVE-2024-3094" },
+        { packages = "scipy", action = "allow" },
+        { packages = "num*", action = "block", mode = "shadow" },
+        { packages = "*", quarantine = "7d" },
+    ]
+"#;
+    let place = Place::with("");
+    let ruled = |name, access| channel(name, access, &fixture_url()) + rules;
+    place.configure(&(ruled("main", "private") + &ruled("open", "public")));
+    for command in [
+        &["org", "create", "default"][..],
+        &["group", "create", "default", "dev"],
+        &["group", "grant", "default", "dev", "main", "--packages", "num*,xz", "--labels", "main"],
+    ] {
+        place.must(command);
+    }
+    let token = ["token", "create", "default", "--name", "dev", "--scopes", "repos", "--group", "dev"];
+    let value = place.must_json(&token)["token"].as_str().unwrap().to_owned();
+    let own = |rest: &str| format!("/t/{value}/main/{rest}");
+    let open = |rest: &str| format!("/open/{rest}");
+    for (url, decision, status, rule, told) in [
+        (
+            own("noarch/numba-1-0.conda"),
+            "permit",
+            200,
+            "group",
+            "no rule is for it; while it is new, rules[3] quarantine 7d *",
+        ),
+        (
+            own("noarch/scipy-1-0.conda"),
+            "not_found",
+            404,
+            "not_granted",
+            "scipy 1 0: not granted, so it does not exist here",
+        ),
+        (
+            own("noarch/xz-5.6.1-0.conda"),
+            "package_blocked",
+            451,
+            "channel_rule",
+            "rules[0] block xz>=5.6 (CVE-2024-3094)",
+        ),
+        (
+            own("noarch/odd.conda"),
+            "not_found",
+            404,
+            "not_granted",
+            "its name tells neither package nor version",
+        ),
+        (
+            own("label/dev/noarch/numba-1-0.conda"),
+            "channel_forbidden",
+            403,
+            "other_labels",
+            "no grant is for label dev",
+        ),
+        (
+            own("noarch/repodata.json"),
+            "permit",
+            200,
+            "group",
+            "What the channel's view shows of it is served.",
+        ),
+        (open("noarch/scipy-1-0.conda"), "permit", 200, "public", "scipy 1 0: rules[1] allow scipy"),
+        (open("noarch/xz-5.6.1-0.conda"), "package_blocked", 451, "channel_rule", "CVE-2024-3094"),
+        (
+            open("noarch/xz-5.4.1-0.conda"),
+            "permit",
+            200,
+            "public",
+            "xz 5.4.1 0: no rule is for it; while it is new, rules[3]",
+        ),
+        (open("noarch/numpy-1-0.conda"), "permit", 200, "public", "counted only, block num*"),
+    ] {
+        let explained = place.must_json(&["explain", &url]);
+        let shown = (&explained["decision"], &explained["status"], &explained["rule"]);
+        let expected = (serde_json::json!(decision), serde_json::json!(status), serde_json::json!(rule));
+        assert_eq!(shown, (&expected.0, &expected.1, &expected.2), "{url}: {explained:#}");
+        let text = place.must(&["explain", &url]);
+        assert!(text.contains(told) && !text.contains(&value), "{url}: {told}: {text}");
+    }
+    let explained = place.must_json(&["explain", &own("noarch/numba-1-0.conda")]);
+    let grant = serde_json::json!({"group": "dev", "permission": "read", "packages": ["num*", "xz"], "labels": ["main"]});
+    assert_eq!(explained["grant"], grant);
+    assert_eq!(explained["package"]["while_new"]["quarantine"], "7d");
+    assert_eq!(explained["package"]["shadow"][0]["packages"], "num*");
 }

@@ -23,10 +23,16 @@ fn group_has_users_and_grants() {
 
     let grant = ["group", "grant", "acme", "builders", "main"];
     let done = place.run(&[&grant[..], &["--json"]].concat()).expect(0, "grant");
-    assert_eq!(done.json()["grants"], json!([{"channel": "main", "permission": "read"}]));
+    assert_eq!(
+        done.json()["grants"],
+        json!([{"channel": "main", "permission": "read", "packages": [], "labels": []}])
+    );
     assert!(done.err.contains("only granted groups") && done.err.contains("group unrestrict acme main"));
     let done = place.run(&[&grant[..], &["--permission", "write", "--json"]].concat()).expect(0, "more");
-    assert_eq!(done.json()["grants"], json!([{"channel": "main", "permission": "write"}]));
+    assert_eq!(
+        done.json()["grants"],
+        json!([{"channel": "main", "permission": "write", "packages": [], "labels": []}])
+    );
     assert!(done.err.is_empty(), "it is restricted already: {done:?}");
     let listed = place.must(&["group", "list", "acme"]);
     assert!(listed.contains("builders  alice  main (write)"), "{listed}");
@@ -48,6 +54,36 @@ fn group_has_users_and_grants() {
 }
 
 #[test]
+fn grant_is_for_packages_and_labels_where_it_says_so() {
+    let place = Place::new();
+    place.must(&["org", "create", "acme"]);
+    place.must(&["group", "create", "acme", "builders"]);
+    let grant = ["group", "grant", "acme", "builders", "main"];
+    let narrowed = ["--packages", "scipy, NumPy*", "--labels", "main,dev"];
+    let group = place.must_json(&[&grant[..], &narrowed].concat());
+    let expected = json!([
+        {"channel": "main", "permission": "read", "packages": ["numpy*", "scipy"], "labels": ["dev", "main"]}
+    ]);
+    assert_eq!(group["grants"], expected);
+    assert_eq!(place.must_json(&["group", "list", "acme"])[0]["grants"], expected);
+    let list = place.run(&["group", "list", "acme"]).expect(0, "list").out;
+    assert!(list.contains("main (read, packages numpy* scipy, labels dev main)"), "{list}");
+    // Each option may also be given again.
+    let again = place.must_json(&[&grant[..], &["--packages", "a", "--packages", "b"]].concat());
+    assert_eq!(again["grants"][0]["packages"], json!(["a", "b"]));
+    assert_eq!(again["grants"][0]["labels"], json!([]), "another grant takes the place of the one before");
+    let audit = place.must_json(&["audit"]);
+    let last = audit.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["before"]["grants"]["main"], &last["after"]["grants"]["main"]),
+        (
+            &json!({"permission": "read", "packages": ["numpy*", "scipy"], "labels": ["dev", "main"]}),
+            &json!({"permission": "read", "packages": ["a", "b"], "labels": []})
+        )
+    );
+}
+
+#[test]
 fn grant_is_refused_where_it_would_mislead() {
     let place = Place::with("");
     let closed = channel("other", "private", &fixture_url()) + "orgs = [\"beta\"]\n";
@@ -55,9 +91,14 @@ fn grant_is_refused_where_it_would_mislead() {
     place.must(&["org", "create", "acme"]);
     place.must(&["group", "create", "acme", "builders"]);
     let grant = |more: &[&'static str]| place.run(&[&["group", "grant", "acme", "builders"], more].concat());
-    for option in ["--packages", "--labels"] {
-        let done = grant(&["main", option, "dev"]).expect(64, option);
-        assert!(done.err.contains("not yet available") && done.out.is_empty(), "{done:?}");
+    for (option, value, told) in [
+        ("--packages", "numpy>=1", "is no glob of package names"),
+        ("--packages", "numpy,,scipy", "is no glob of package names"),
+        ("--labels", "a/b", "cannot be a label"),
+        ("--labels", "", "cannot be a label"),
+    ] {
+        let done = grant(&["main", option, value]).expect(64, value);
+        assert!(done.err.contains(told) && done.out.is_empty(), "{done:?}");
     }
     let done = grant(&["open"]).expect(64, "public");
     assert!(done.err.contains("\"open\" is public"), "{done:?}");

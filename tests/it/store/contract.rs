@@ -53,6 +53,7 @@ macro_rules! every_backend {
             every_backend!(@ $open: seats_are_assigned_changed_and_listed);
             every_backend!(@ $open: seat_removed_takes_tokens_and_groups_with_it);
             every_backend!(@ $open: groups_are_kept_with_members_and_grants);
+            every_backend!(@ $open: grants_are_kept_with_packages_and_labels);
             every_backend!(@ $open: tokens_have_the_rights_of_their_groups);
             every_backend!(@ $open: feed_tells_whom_a_change_of_rights_concerns);
             every_backend!(@ $open: every_change_leaves_one_record);

@@ -134,6 +134,79 @@ pub(super) async fn tokens_have_the_rights_of_their_groups(config: &Config) {
     assert_eq!(rights(&store, "as ops").await.of("x"), Right::Withheld);
 }
 
+pub(super) async fn grants_are_kept_with_packages_and_labels(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    for group in ["dev", "ops"] {
+        store.create_group("acme", group, &by(), NOW).await.unwrap();
+    }
+    let acting = NewToken {
+        purpose: Purpose::Scoped { name: "dev".into(), acts_as: Some(ActsAs::Group("dev".into())) },
+        ..site("acme")
+    };
+    insert(&store, &acting, "as dev").await;
+    let narrow = |packages: &[&str], labels: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        Grant { packages: owned(packages), labels: owned(labels), ..grant("x", Permission::Read) }
+    };
+    let kept = narrow(&["numpy*", "scipy"], &["dev", "main"]);
+    let given = narrow(&["Scipy", "numpy*", "scipy"], &["main", "dev", "main"]);
+    let placed = store.grant("acme", "dev", &given, &by(), NOW).await.unwrap();
+    assert!(placed.is_new);
+    assert_eq!(placed.present.grants, std::slice::from_ref(&kept), "in the one form that means it");
+    assert_eq!(store.group("acme", "dev").await.unwrap().unwrap().grants, std::slice::from_ref(&kept));
+    let granted = |grant: &Grant| Granted {
+        group: "dev".into(),
+        permission: grant.permission,
+        packages: grant.packages.clone(),
+        labels: grant.labels.clone(),
+    };
+    let expected = Rights::new([("x".to_owned(), vec![granted(&kept)])]);
+    assert_eq!(rights(&store, "as dev").await, expected);
+    // The same in other words is no change.
+    let (position, head) = (store.position().await.unwrap(), store.audit_head().await.unwrap());
+    assert!(!store.grant("acme", "dev", &given, &by(), NOW).await.unwrap().is_new);
+    assert_eq!((store.position().await.unwrap(), store.audit_head().await.unwrap()), (position, head));
+    // Another one takes its place, as a whole, and is told of.
+    for (given, kept) in [
+        (narrow(&["numpy"], &[]), narrow(&["numpy"], &[])),
+        (narrow(&[], &["dev"]), narrow(&[], &["dev"])),
+        (narrow(&["numpy", "*"], &[]), grant("x", Permission::Read)),
+    ] {
+        let position = store.position().await.unwrap();
+        let placed = store.grant("acme", "dev", &given, &by(), NOW).await.unwrap();
+        assert_eq!(placed.present.grants, std::slice::from_ref(&kept));
+        assert_ne!(store.position().await.unwrap(), position, "{kept:?}");
+        let expected = Rights::new([("x".to_owned(), vec![granted(&kept)])]);
+        assert_eq!(rights(&store, "as dev").await, expected, "{kept:?}");
+    }
+    // Each group's grant is its own, and goes alone.
+    store.grant("acme", "ops", &narrow(&["numpy"], &[]), &by(), NOW).await.unwrap();
+    store.ungrant("acme", "dev", "x", &by(), NOW).await.unwrap();
+    assert_eq!(rights(&store, "as dev").await.of("x"), Right::Withheld);
+    let head = store.audit_head().await.unwrap();
+    let minted = channelgate::token::Minted::random().unwrap();
+    for refused in [
+        narrow(&[""], &[]),
+        narrow(&["a b"], &[]),
+        narrow(&["numpy>=1"], &[]),
+        narrow(&[&"a".repeat(129)], &[]),
+        narrow(&[], &[""]),
+        narrow(&[], &["a/b"]),
+        narrow(&[], &[".a"]),
+        narrow(&[], &["a%2Fb"]),
+        narrow(&[], &["a\nb"]),
+        narrow(&[minted.expose()], &[]),
+        narrow(&[], &[minted.expose()]),
+        Grant { packages: (0..101).map(|number| format!("p{number}")).collect(), ..narrow(&[], &[]) },
+        Grant { labels: (0..33).map(|number| format!("l{number}")).collect(), ..narrow(&[], &[]) },
+    ] {
+        let error = store.grant("acme", "ops", &refused, &by(), NOW).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+    assert_eq!(store.audit_head().await.unwrap(), head);
+}
+
 pub(super) async fn feed_tells_whom_a_change_of_rights_concerns(config: &Config) {
     let store = open(config).await;
     create(&store, "acme").await;
