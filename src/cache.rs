@@ -75,7 +75,7 @@ use self::refresh::{Refreshing, Trouble};
 use crate::clock::{Clock, Timestamp};
 use crate::conda::{ChannelName, UpstreamPath};
 use crate::semantics::{Freshness, Patience};
-use crate::upstream::{Ask, FetchError, Fetched, Method, Upstreams};
+use crate::upstream::{Ask, FetchError, Fetched, Lead, Method, Upstreams};
 
 /// The cache of one gate. Clones share everything but their [`Rules`].
 #[derive(Clone)]
@@ -123,6 +123,8 @@ pub struct Want<'a> {
     pub upstreams: &'a Arc<Upstreams>,
     /// Which file.
     pub path: &'a UpstreamPath,
+    /// Where it is, if an index said that it is not at its path.
+    pub at: Option<Lead>,
     /// The bytes, or only what would be said of them.
     pub method: Method,
     /// What it is, and how its bytes are known to be right.
@@ -396,7 +398,7 @@ impl Cache {
         if let Some(filling) = self.flights.under_way(key) {
             return Ok(Supply::Filling(filling, CacheStatus::Collapsed));
         }
-        let ask = Ask { method: Method::Head, path: want.path, conditions: None };
+        let ask = Ask { method: Method::Head, path: want.path, at: want.at.as_ref(), conditions: None };
         match want.upstreams.fetch(&ask).await {
             Ok(fetched) => Ok(Supply::Head(Box::new(fetched))),
             Err(FetchError::Missing) => {
@@ -413,6 +415,7 @@ impl Want<'_> {
         Order {
             key: key.clone(),
             path: self.path.clone(),
+            at: self.at.clone(),
             upstreams: Arc::clone(self.upstreams),
             check: match &self.kind {
                 Kind::Package(digests) => Check::Digests(Arc::clone(digests)),

@@ -197,6 +197,7 @@ impl Config {
             findings.add("network", Some("offline"), problem);
         }
         check_limits(&file.limits, findings);
+        check_index(&file.index, findings);
         Self {
             network: file.network,
             listen: listen(file.listen, findings),
@@ -443,6 +444,18 @@ fn check_limits(limits: &Limits, findings: &mut Findings<'_>) {
             Some(&given),
             "expected at most limits.connections_max, of which these are a part",
         );
+    }
+}
+
+/// Limits that no index could keep, or that a parser would not.
+fn check_index(index: &Index, findings: &mut Findings<'_>) {
+    if !(8..=100).contains(&index.depth_max) {
+        let given = index.depth_max.to_string();
+        findings.add("index.depth_max", Some(&given), "expected 8 to 100: records are 5 deep");
+    }
+    if u32::try_from(index.records_max).is_err() {
+        let given = index.records_max.to_string();
+        findings.add("index.records_max", Some(&given), "expected less than 2^32");
     }
 }
 

@@ -1,25 +1,33 @@
-//! Channel indexes, inspected: refuses an index that would lead a client, and the token it carries, away from the gate.
+//! Channel indexes, inspected: none leads a client, and the token it carries, away from the gate.
 //!
 //! A client reads the index and then asks for what the index names. `info.base_url` and `info.shards_base_url` move whole
 //! sets of requests to another place, a record's `url` or file name moves one package, `info.channel_relations` adds
-//! channels. conda re-attaches its token to whatever host `base_url` names; rattler sends it along as a `Referer`. Until the
-//! gate can rewrite such an index it serves none: [`inspect`] answers a fault, and the gateway answers 502.
+//! channels. conda re-attaches its token to whatever host `base_url` names; rattler sends it along as a `Referer`. So the first
+//! three of them never reach a client unless they are in place: where they lead, the gate goes itself, as far as the upstream that sent the
+//! index reaches ([`crate::upstream::Lead`]), and the index is rewritten. What is out of reach, and what nobody rewrites, is a fault: the
+//! gateway answers 502, or goes on serving the generation before.
 //!
 //! # What is looked at
 //!
-//! | in | must be |
-//! | --- | --- |
-//! | `info`, at any depth: `base_url` | absent, null, `""`, `"."` or `"./"`: CEP 15 clients disagree on anything else |
-//! | `info`, at any depth: `shards_base_url` | a reference that stays below the subdirectory (CEP 16) |
-//! | `info`, at any depth: `subdir` | a reference that stays below: mamba makes the shards' URLs of it (`shards.cpp`) |
-//! | `info.channel_relations`: every string | a reference that stays on this server: `../other-channel` (CEP 42) |
-//! | keys of `packages`, `packages.conda` and each group of `v3` | a reference that stays below: rattler joins them as URLs |
-//! | anywhere else: `url`, `base_url`, `shards_base_url`, `fn`, `subdir` | a reference that stays below |
+//! | in | is in place if | else |
+//! | --- | --- | --- |
+//! | `info.base_url` | absent, null, `""`, `"."` or `"./"`: CEP 15 clients disagree on anything else | followed |
+//! | `info.shards_base_url` | `""`, `"."`, `"shards"`, with or without `./` and `/` (CEP 16) | followed |
+//! | `url` of a record | one segment, perhaps behind `./` | followed, to a file |
+//! | deeper in `info`: `base_url`, `shards_base_url` | as a reference that stays below the subdirectory, `base_url` empty | refused |
+//! | `info`, at any depth: `subdir` | a reference that stays below: mamba makes the shards' URLs of it (`shards.cpp`) | refused |
+//! | `info.channel_relations`: every string | a reference that stays on this server: `../other-channel` (CEP 42) | refused |
+//! | keys of `packages`, `packages.conda` and each group of `v3` | a reference that stays below: rattler joins them as URLs | refused |
+//! | anywhere else: `url`, `base_url`, `shards_base_url`, `fn`, `subdir` | a reference that stays below | refused |
 //!
-//! What "stays below" means is in `index/reference.rs`. Every occurrence of a repeated key is looked at, for clients differ on
-//! which one counts. Where a client would read the same bytes in a second way, that way is closed: serde, and so rattler,
-//! takes an array for a struct and, in MessagePack, a number for a field's name, so `info` and the package maps must be
-//! maps and every key must be a string. On doubt the index is refused.
+//! Followed means: resolved against the index's own URL, held against the upstream's origin and `allowed_hosts`, and kept in [`Leads`] or,
+//! for a record, in the table. A URL with a user, a `/t/<token>/` or a query is refused wherever it leads. A shard is named by its digest
+//! and cannot be rewritten, patches are not: in these, and in what passes by the cache ([`inspect`]), nothing is followed.
+//!
+//! What "stays below" means is in `index/reference.rs`. Where a client would read the same bytes in a second way, that way is closed: serde,
+//! and so rattler, takes an array for a struct and, in MessagePack, a number for a field's name, so `info` and the package maps must be
+//! maps and every key must be a string. Clients differ on which of two equal keys counts, so the document's own keys, those of `info` and of
+//! a record that somebody goes by, and the file names of a section must not repeat. On doubt the index is refused.
 //!
 //! # How
 //!
@@ -30,9 +38,9 @@
 //! 3. `walk` knows which place of the document it is in and judges each string there;
 //! 4. `patch` does the same for the lines of a `repodata.jlap`.
 //!
-//! Memory is constant: one token (at most [`Limits::token_bytes_max`]), small buffers, and the decompressor's own state,
-//! which for zstd is the window the file declares, at most 128 MiB. Inspection is synchronous and takes as long as reading
-//! the file; callers run it where blocking is allowed.
+//! Memory is bounded: one token (at most [`Limits::token_bytes_max`]), 22 MiB of rows to sort, small buffers, and the decompressor's own
+//! state, which for zstd is the window the file declares, at most 128 MiB. Lengths that MessagePack announces are never believed.
+//! Inspection is synchronous and takes as long as reading the file; callers run it where blocking is allowed.
 //!
 //! # What it is good for besides
 //!
@@ -42,9 +50,11 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `records.rs`, `sorting.rs`, `table.rs` | from records to a table that is sorted within bounds and searched on the disk |
+//! | `leads.rs` | where a document leads, and what was kept of that |
 //! | `inspecting.rs` | the inspection of what the cache fetches; leaves a table beside the index |
 //! | `family.rs`, `making.rs`, [`Indexes`] (`indexes.rs`) | one generation in all representations |
-//! | `digests.rs` | what proves a package |
+//! | `sources.rs`, `digests.rs` | what is held of a directory; what proves a package, and where it is |
+//! | `shard_index.rs` | an index of shards that leads elsewhere, rewritten |
 //! | [`Inspector`] (`inspector.rs`) | indexes that pass by the cache: spooled, inspected, served |
 //!
 //! [`inspect`] does no I/O of its own; nothing here knows HTTP or changes what an index says. Read `index/walk.rs` next, then
@@ -57,13 +67,17 @@ mod indexes;
 mod inspecting;
 mod inspector;
 mod kind;
+mod leads;
 mod making;
 mod meter;
 mod offers;
 mod patch;
 mod records;
 mod reference;
+mod repeats;
+mod shard_index;
 mod sorting;
+mod sources;
 mod table;
 mod walk;
 
@@ -78,6 +92,8 @@ pub use self::fault::{FaultKind, Format, IndexFault};
 pub use self::indexes::Indexes;
 pub use self::inspector::{Config, InspectError, Inspector};
 pub use self::kind::{Coding, IndexKind};
+pub use self::leads::Leads;
+use self::leads::Surroundings;
 use self::meter::{Decoded, Scan};
 pub use self::offers::{Offer, offers};
 use self::records::Sink;
@@ -101,6 +117,10 @@ pub struct Limits {
     pub token_bytes_max: u64,
     /// Maps and arrays inside each other. Default 64; a record's are 5. serde_json stops at 127 of its own accord.
     pub depth_max: usize,
+    /// Records. Default 5,000,000: seven times what the largest directory in public use has.
+    pub records_max: u64,
+    /// Shards of a shard index, one for each package. Default 1,000,000.
+    pub shards_max: u64,
 }
 
 impl Default for Limits {
@@ -112,6 +132,8 @@ impl Default for Limits {
             ratio_free_bytes: 16 << 20,
             token_bytes_max: 1 << 20,
             depth_max: 64,
+            records_max: 5_000_000,
+            shards_max: 1_000_000,
         }
     }
 }
@@ -132,15 +154,29 @@ pub fn inspect(kind: IndexKind, mut source: impl Read, limits: &Limits) -> Resul
     }
 }
 
-/// Inspects as [`inspect`] does, and answers with the digest of the decompressed document, which is the same in all its codings. What
-/// the index says of its files goes to `sink` on the way.
+/// What an inspection found.
+struct Findings {
+    /// The digest of the decompressed document, which is the same in all its codings.
+    generation: Option<Sha256>,
+    /// Who got what it says of its files.
+    sink: Sink,
+    /// The maps of records that it has, by number.
+    sections: Vec<String>,
+    /// The upstream that sent it.
+    upstream: usize,
+    leads: Leads,
+}
+
+/// Inspects as [`inspect`] does, and tells what was found; what the index says of its files goes to `sink` on the way. With `surroundings` it
+/// may lead as far as they reach.
 fn read(
     kind: IndexKind,
     mut source: impl Read,
     limits: &Limits,
     sink: Sink,
-) -> Result<(Option<Sha256>, Sink), IndexFault> {
-    let scan = Scan::reading(*limits, sink);
+    surroundings: Option<Surroundings>,
+) -> Result<Findings, IndexFault> {
+    let scan = Scan::reading(*limits, sink, surroundings);
     let verdict = inspect_stream(kind, &mut source, &scan);
     match scan.take_fault() {
         Some(fault) => Err(fault),

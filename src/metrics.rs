@@ -132,6 +132,8 @@ pub enum Inspection {
     Remembered,
     /// It would lead clients away.
     LeadsElsewhere,
+    /// It says one thing twice.
+    Duplicate,
     /// It is not readable as what it claims to be.
     Malformed,
     /// It ends too early.
@@ -153,6 +155,7 @@ impl Inspection {
             Self::Passed => "passed",
             Self::Remembered => "remembered",
             Self::LeadsElsewhere => "leads_elsewhere",
+            Self::Duplicate => "duplicate",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
             Self::OverLimit => "over_limit",

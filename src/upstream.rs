@@ -25,6 +25,7 @@ mod directory;
 mod error;
 mod http;
 mod identity;
+mod lead;
 mod meters;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use ::http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use crate::conda::UpstreamPath;
 use crate::semantics::{CacheControl, Span, Validators};
@@ -40,6 +42,7 @@ pub use body::{Body, BodyError};
 pub use config::{Auth, Limits, Mistake, SecretSource, Timeouts, UpstreamConfig, UpstreamConfigError};
 pub use error::{FetchError, Invalid, RedirectFault, Unavailable};
 pub use identity::{NotAnId, UpstreamsId};
+pub use lead::{Lead, Unreachable};
 pub use meters::{Meters, Outcome};
 
 use body::{Source, Turn};
@@ -78,6 +81,9 @@ pub struct Ask<'a> {
     pub method: Method,
     /// For what.
     pub path: &'a UpstreamPath,
+    /// Where it is, if an index said that it is not at its path: only the upstream of that index is asked, and only for what is within its
+    /// reach.
+    pub at: Option<&'a Lead>,
     /// The headers of a client's request, from which `If-None-Match`, `If-Modified-Since` and, for GET, a single `Range` with its
     /// `If-Range` are taken, and nothing else. `None` asks for the whole file without conditions, as a cache does.
     pub conditions: Option<&'a HeaderMap>,
@@ -177,6 +183,10 @@ impl Upstreams {
     /// As [`Upstreams::fetch`].
     pub async fn fetch_from(&self, start: usize, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
         let mut last = FetchError::Unavailable(Unavailable::Connect);
+        if let Some(lead) = ask.at {
+            let member = self.members.get(lead.upstream()).ok_or(FetchError::Missing)?;
+            return member.fetch(lead.upstream(), ask, &self.meters).await;
+        }
         let count = self.members.len();
         let start = start.checked_rem(count).unwrap_or(0);
         for (index, member) in self.members.iter().enumerate().cycle().skip(start).take(count) {
@@ -186,6 +196,35 @@ impl Upstreams {
             }
         }
         Err(last)
+    }
+
+    /// The URL at which an index is that one of them sends, without a credential; `None` if there is none of that number.
+    pub fn url_of(&self, index: usize, path: &UpstreamPath) -> Option<Url> {
+        match &self.members.get(index)?.kind {
+            Upstream::Http(http) => http.url_of(path),
+            Upstream::Directory(directory) => directory.url_of(path),
+        }
+    }
+
+    /// What a reference means in an index at `here`, which is a URL that [`Self::url_of`] gave for the same number.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreachable`], if the gate does not fetch from there.
+    pub fn resolve(&self, index: usize, here: &Url, reference: &str) -> Result<Lead, Unreachable> {
+        let member = self.members.get(index).ok_or(Unreachable::Malformed)?;
+        let mut url = here.join(reference).map_err(|_| Unreachable::Malformed)?;
+        url.set_fragment(None);
+        let url = match &member.kind {
+            Upstream::Http(http) => http.reaches(&url).map(|()| url)?,
+            Upstream::Directory(directory) => directory.relative(&url)?,
+        };
+        Ok(Lead::new(index, url))
+    }
+
+    /// The number of the first of them that has this name, as [`Self::name`] tells it.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| *member.name == *name)
     }
 
     /// The origin or directory of one of them, for people; empty if there is none of that number.

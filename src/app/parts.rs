@@ -86,6 +86,10 @@ pub(super) fn inspection(config: &Config) -> index::Config {
     let limits = index::Limits {
         compressed_bytes_max: config.index.compressed_bytes_max,
         decompressed_bytes_max: config.index.decompressed_bytes_max,
+        ratio_max: config.index.ratio_max,
+        depth_max: config.index.depth_max,
+        records_max: config.index.records_max,
+        shards_max: config.index.shards_max,
         ..index::Limits::default()
     };
     index::Config {

@@ -54,6 +54,9 @@ pub enum Proof {
     Name,
     /// They are an index that passed inspection.
     Inspected,
+    /// They are an index that passed inspection, but one that leads clients past the gate: what is made of it may be served, and it itself
+    /// must not.
+    Leading,
     /// By nothing: no digest was known, and they are checked against the one that they had when they came.
     Unproven,
 }
@@ -65,6 +68,7 @@ impl Proof {
             Self::Index => "index",
             Self::Name => "name",
             Self::Inspected => "inspected",
+            Self::Leading => "leading",
             Self::Unproven => "unproven",
         }
     }

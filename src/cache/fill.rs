@@ -176,7 +176,12 @@ impl Fill {
             return self.ask_for_all().await.map(Asked::New);
         };
         let asked_at = self.shared.clock.now();
-        let ask = Ask { method: Method::Get, path: &self.order.path, conditions: Some(&conditions) };
+        let ask = Ask {
+            method: Method::Get,
+            path: &self.order.path,
+            at: self.order.at.as_ref(),
+            conditions: Some(&conditions),
+        };
         let fetched = self.order.upstreams.fetch(&ask).await?;
         match fetched.answer {
             Answer::Whole => Ok(Asked::New(Box::new(fetched))),
@@ -189,7 +194,8 @@ impl Fill {
     }
 
     async fn ask_for_all(&self) -> Result<Box<Fetched>, FillError> {
-        let ask = Ask { method: Method::Get, path: &self.order.path, conditions: None };
+        let ask =
+            Ask { method: Method::Get, path: &self.order.path, at: self.order.at.as_ref(), conditions: None };
         Ok(Box::new(self.order.upstreams.fetch(&ask).await?))
     }
 
@@ -211,15 +217,14 @@ impl Fill {
                 return Attempted::Over(self.bypass(reason, fetched));
             }
         };
-        let inspection = match self.inspection().await {
+        let inspection = match self.inspection(fetched.upstream).await {
             Ok(inspection) => inspection,
             Err(error) => return Attempted::Over(Ending::Failed(error)),
         };
         let attempt = Arc::new(Attempt::new(head, draft.file(), &self.order.check));
         self.shared.meters.fills.inc();
         self.flight.phase.send_replace(Phase::Filling(Arc::clone(&attempt)));
-        let (upstreams, path) = (Arc::clone(&self.order.upstreams), self.order.path.clone());
-        let steady = Steady::new(upstreams, path, fetched, self.shared.meters.clone());
+        let steady = Steady::new(&self.order, fetched, self.shared.meters.clone());
         let mut resting = Some(Writer { draft, inspection });
         let pulled = self.pull(steady, &mut resting, &attempt, &mut expectation, place).await;
         match (pulled, resting.take()) {
@@ -243,10 +248,10 @@ impl Fill {
         }
     }
 
-    async fn inspection(&self) -> Result<Option<Box<dyn Inspection>>, FillError> {
+    async fn inspection(&self, upstream: usize) -> Result<Option<Box<dyn Inspection>>, FillError> {
         let Check::Inspect(inspect) = &self.order.check else { return Ok(None) };
         let inspect = Arc::clone(inspect);
-        let begun = spawn_blocking(move || inspect.begin()).await;
+        let begun = spawn_blocking(move || inspect.begin(upstream)).await;
         match begun.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
             Ok(inspection) => Ok(Some(inspection)),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(FillError::Busy),
@@ -375,6 +380,7 @@ impl Fill {
         };
         let proof = expectation.prove(draft.sha256_so_far(), draft.written()).await;
         let proof = match proof {
+            Ok(Proof::Inspected) if passed.leads_away => Proof::Leading,
             Ok(proof) => proof,
             Err(wrong) => {
                 discard(draft);

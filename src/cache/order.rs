@@ -13,7 +13,7 @@ use super::disk::Object;
 use super::key::Key;
 use super::sha256::Sha256;
 use crate::conda::UpstreamPath;
-use crate::upstream::Upstreams;
+use crate::upstream::{Lead, Upstreams};
 
 /// A future behind a pointer: what a trait that is chosen at run time gives.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -25,6 +25,8 @@ pub struct Order {
     pub key: Key,
     /// What the upstreams call it.
     pub path: UpstreamPath,
+    /// Where it is, if an index said that it is not at its path.
+    pub at: Option<Lead>,
     /// Who is asked.
     pub upstreams: Arc<Upstreams>,
     /// How its bytes are proven.
@@ -76,12 +78,12 @@ pub trait Digests: Send + Sync {
 
 /// Inspects files before they are served.
 pub trait Inspect: Send + Sync {
-    /// Begins with one file. Called where it may block.
+    /// Begins with one file that comes from the upstream of this number. Called where it may block.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::TimedOut`] if too many inspections are under way; else what the system said.
-    fn begin(&self) -> io::Result<Box<dyn Inspection>>;
+    fn begin(&self, upstream: usize) -> io::Result<Box<dyn Inspection>>;
 }
 
 /// The inspection of one file. Called where it may block.
@@ -106,6 +108,8 @@ pub trait Inspection: Send {
 pub struct Passed {
     /// Of an index: the digest of its decompressed document.
     pub generation: Option<Sha256>,
+    /// Of an index: it leads clients past the gate, and must not be served as it is.
+    pub leads_away: bool,
 }
 
 /// A file must not be served.

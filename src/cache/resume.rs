@@ -18,10 +18,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Body as _;
 
 use super::meters::Meters;
-use super::order::BoxFuture;
+use super::order::{BoxFuture, Order};
 use crate::conda::UpstreamPath;
 use crate::semantics::{ByteRange, EntityTag};
-use crate::upstream::{self, Answer, Ask, BodyError, FetchError, Fetched, Method, Upstreams};
+use crate::upstream::{self, Answer, Ask, BodyError, FetchError, Fetched, Lead, Method, Upstreams};
 
 /// A body that goes on. What it promised it delivers to the byte, or fails with [`Lost`].
 pub(super) struct Steady {
@@ -45,6 +45,7 @@ pub(super) struct Steady {
 struct Version {
     upstreams: Arc<Upstreams>,
     path: UpstreamPath,
+    at: Option<Lead>,
     /// Strong.
     etag: Option<EntityTag>,
     length: Option<u64>,
@@ -91,15 +92,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Steady {
     /// The body of `fetched`, which is an [`Answer::Whole`].
-    pub(super) fn new(
-        upstreams: Arc<Upstreams>,
-        path: UpstreamPath,
-        fetched: Fetched,
-        meters: Meters,
-    ) -> Self {
+    pub(super) fn new(order: &Order, fetched: Fetched, meters: Meters) -> Self {
         let etag = fetched.validators.etag.filter(EntityTag::is_strong);
         Self {
-            version: Version { upstreams, path, etag, length: fetched.length },
+            version: Version::of(order, etag, fetched.length),
             meters,
             source: Source::Body(fetched.body),
             received: 0,
@@ -113,15 +109,14 @@ impl Steady {
 
     /// The rest from byte `received` on of a file that began as `head` says; the upstream is asked now.
     pub(super) fn rest(
-        upstreams: Arc<Upstreams>,
-        path: UpstreamPath,
+        order: &Order,
         (etag, length): (Option<EntityTag>, Option<u64>),
         received: u64,
         meters: Meters,
     ) -> Self {
         let etag = etag.filter(EntityTag::is_strong);
         let mut rest = Self {
-            version: Version { upstreams, path, etag, length },
+            version: Version::of(order, etag, length),
             meters,
             source: Source::Nothing,
             received,
@@ -222,6 +217,11 @@ impl Steady {
 }
 
 impl Version {
+    fn of(order: &Order, etag: Option<EntityTag>, length: Option<u64>) -> Self {
+        let Order { upstreams, path, at, .. } = order;
+        Self { upstreams: Arc::clone(upstreams), path: path.clone(), at: at.clone(), etag, length }
+    }
+
     /// The rest from byte `received` on, if it is of this version.
     async fn continued(
         &self,
@@ -233,7 +233,8 @@ impl Version {
             return Err(NotContinued::Lost(Lost::Broken));
         };
         let headers = HeaderMap::from_iter([(RANGE, range), (IF_RANGE, etag.as_header().clone())]);
-        let ask = Ask { method: Method::Get, path: &self.path, conditions: Some(&headers) };
+        let ask =
+            Ask { method: Method::Get, path: &self.path, at: self.at.as_ref(), conditions: Some(&headers) };
         let fetched = match self.upstreams.fetch_from(start, &ask).await {
             Ok(fetched) => fetched,
             Err(FetchError::Unavailable(_)) => return Err(NotContinued::Unavailable),

@@ -104,7 +104,8 @@ impl Through {
         let fetched = match handover.take() {
             Some(fetched) => *fetched,
             None => {
-                let ask = Ask { method: Method::Get, path: &order.path, conditions: None };
+                let ask =
+                    Ask { method: Method::Get, path: &order.path, at: order.at.as_ref(), conditions: None };
                 order.upstreams.fetch(&ask).await?
             }
         };
@@ -114,8 +115,7 @@ impl Through {
             let proof = Expectation::of(&order.check).await.prove(Hashing::new().finish(), 0).await;
             proof.map_err(|wrong| shared.report(&order, wrong, FillError::Corrupt))?;
         }
-        let steady =
-            Steady::new(Arc::clone(&order.upstreams), order.path.clone(), fetched, shared.meters.clone());
+        let steady = Steady::new(&order, fetched, shared.meters.clone());
         let (shared, order) = (Arc::clone(shared), Arc::new(order));
         Ok(Self(Box::new(Begun { reason: handover.reason, head, steady, shared, order })))
     }
@@ -187,8 +187,7 @@ impl Passing {
         let head = attempt.head();
         let Rest { chunks, steady } = cut.take_rest().unwrap_or_else(|| {
             let version = (head.validators.etag.clone(), head.length);
-            let (upstreams, path) = (Arc::clone(&order.upstreams), order.path.clone());
-            let steady = Steady::rest(upstreams, path, version, written, shared.meters.clone());
+            let steady = Steady::rest(order, version, written, shared.meters.clone());
             Rest { chunks: VecDeque::new(), steady }
         });
         Ok(Self {

@@ -236,6 +236,18 @@ pub struct Index {
     /// Bytes of it once decompressed. 4 GiB.
     #[serde(with = "value::size")]
     pub decompressed_bytes_max: u64,
+    /// Decompressed bytes for each compressed one, beyond the first 16 MiB. 200.
+    #[serde(with = "value::count")]
+    pub ratio_max: u64,
+    /// Maps and arrays inside each other. 64.
+    #[serde(with = "value::count")]
+    pub depth_max: usize,
+    /// Records of an index. 5,000,000.
+    #[serde(with = "value::count")]
+    pub records_max: u64,
+    /// Shards that an index of shards names. 1,000,000.
+    #[serde(with = "value::count")]
+    pub shards_max: u64,
     /// Inspections at once. 4.
     #[serde(with = "value::count")]
     pub inspections_max: usize,
@@ -511,6 +523,10 @@ impl Default for Index {
         Self {
             compressed_bytes_max: 1 << 30,
             decompressed_bytes_max: 4 << 30,
+            ratio_max: 200,
+            depth_max: 64,
+            records_max: 5_000_000,
+            shards_max: 1_000_000,
             inspections_max: 4,
             wait_timeout: Duration::from_secs(30),
             spool_max: 8 << 30,

@@ -172,6 +172,12 @@ fn single_mistakes_name_key_value_and_expectation() {
             "[limits]\nheader_bytes_max = \"4 KiB\"".into(),
             "limits.header_bytes_max = \"4096 B\": expected at least \"8 KiB\"",
         ),
+        ("deep indexes", "[index]\ndepth_max = 127".into(), "index.depth_max = \"127\": expected 8 to 100"),
+        (
+            "many records",
+            "[index]\nrecords_max = 5_000_000_000".into(),
+            "index.records_max = \"5000000000\": expected less than 2^32",
+        ),
         (
             "long path",
             "[limits]\npath_bytes_max = \"1 MiB\"".into(),

@@ -44,7 +44,7 @@ async fn past_cache(
     path: &UpstreamPath,
     metrics: &Metrics,
 ) -> Result<Served, Refusal> {
-    let ask = Ask { method: method(asked.method), path, conditions: Some(asked.headers) };
+    let ask = Ask { method: method(asked.method), path, at: None, conditions: Some(asked.headers) };
     let fetched = if Inspector::inspects(path.file_name()) {
         routing.inspector.fetch(&asked.permit.channel().name, upstreams, &ask, metrics).await?
     } else {

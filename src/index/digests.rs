@@ -17,30 +17,27 @@
 //!
 //! A file that contradicts its digest makes the index that named it be revalidated, before it is called bad.
 
-use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache as Memory;
-use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{Semaphore, watch};
 
 use super::family::{Family, beside};
 use super::indexes::{Origin, Place, Shared};
 use super::making::Section;
 use super::records::{Said, Sink};
-use super::table::{self, NameDigest};
-use super::{IndexKind, Limits, read};
-use crate::cache::{BoxFuture, CacheError, Digests, Expected, Facts, Key, Object, Part, Sha256, Supply};
-use crate::clock::Timestamp;
+use super::sources::{Source, Sources};
+use super::table::{Found, NameDigest};
+use super::{Findings, IndexKind, Limits, read};
+use crate::cache::{BoxFuture, CacheError, Digests, Expected, Object, Sha256, Supply};
 use crate::conda::UpstreamPath;
-use crate::semantics::{CacheControl, Freshness};
+use crate::semantics::Freshness;
+use crate::upstream::Lead;
 
 /// What is remembered of the indexes that are held.
 pub(super) struct Knowledge {
-    sources: Memory<Place, Arc<Sources>>,
+    pub(super) sources: Memory<Place, Arc<Sources>>,
     /// What shards say of files: immutable.
     shards: Memory<(Sha256, NameDigest), Option<Said>>,
     /// Directories whose index is being looked for, or was; true when that is over.
@@ -68,79 +65,6 @@ impl Knowledge {
     }
 }
 
-/// What is held that says something of a directory's packages.
-#[derive(Default)]
-struct Sources {
-    whole: Option<Source>,
-    shards: Option<Source>,
-    partial: Vec<Source>,
-}
-
-impl Sources {
-    /// The one that is asked first.
-    fn first(&self) -> Option<&Source> {
-        self.shards.iter().chain(&self.whole).max_by_key(|source| source.fetched_at)
-    }
-
-    /// True if there is an index whose table is lost.
-    fn lack_tables(&self) -> bool {
-        let lacks = |source: &Source| source.table.is_none();
-        self.whole.iter().chain(&self.shards).chain(&self.partial).any(lacks)
-    }
-}
-
-/// One index, and the table of what it says.
-struct Source {
-    key: Key,
-    fetched_at: Timestamp,
-    validated_at: Timestamp,
-    cache_control: CacheControl,
-    table: Option<Table>,
-}
-
-impl Source {
-    async fn find(&self, name: &str) -> Option<Said> {
-        self.table.as_ref()?.find(name).await
-    }
-}
-
-/// A table that is open. It keeps nothing from being evicted.
-#[derive(Clone)]
-struct Table {
-    file: Arc<File>,
-    bytes: u64,
-}
-
-impl Table {
-    /// What it says of a file. Reads where it stands, as long as the page cache has it.
-    async fn find(&self, name: &str) -> Option<Said> {
-        let found = table::find(name, self.bytes, |buffer, at| read_at_once(&self.file, buffer, at));
-        let found = match found {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let (table, name) = (self.clone(), name.to_owned());
-                let finding = tokio::task::spawn_blocking(move || {
-                    table::find(&name, table.bytes, |buffer, at| table.file.read_exact_at(buffer, at))
-                });
-                finding.await.unwrap_or_else(|error| Err(io::Error::other(error)))
-            }
-            found => found,
-        };
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a table of digests cannot be read");
-            None
-        })
-    }
-}
-
-/// Fills the buffer from the page cache; [`io::ErrorKind::WouldBlock`] where it has not all of it.
-fn read_at_once(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
-    let wanted = buffer.len();
-    match preadv2(file, &mut [IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT) {
-        Ok(count) if count == wanted => Ok(()),
-        _ => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
 /// What proves one package.
 #[derive(Clone)]
 pub(super) struct PackageDigests {
@@ -155,26 +79,67 @@ impl PackageDigests {
         Self { shared, origin, directory: directory.to_owned(), file: file.to_owned() }
     }
 
-    async fn known_to(&self, sources: &Sources) -> Option<Expected> {
+    /// Where the file is, as the index that is asked first says: `None` if it is at its path.
+    pub(super) async fn lead(&self) -> Option<Lead> {
+        let sources = self.shared.sources(&self.origin, &self.directory).await;
+        if !sources.lead_away() {
+            return None;
+        }
+        match self.listed_in(&sources).await {
+            Some(found) => found.at,
+            // A package that is too new for the index that is held is where the others are.
+            None => self.at_base(sources.first()?),
+        }
+    }
+
+    /// Where the file is, where no index was held that could have said so: waits for one as long as is allowed.
+    pub(super) async fn lead_anew(&self) -> Option<Lead> {
+        let sources = self.shared.sources(&self.origin, &self.directory).await;
+        if sources.first().is_none() || sources.lack_tables() {
+            self.search().await;
+        }
+        self.lead().await
+    }
+
+    /// The file in the directory of packages that an index names.
+    fn at_base(&self, source: &Source) -> Option<Lead> {
+        let base = source.leads()?.base.as_ref()?;
+        Some(base.file_of(&beside(&self.directory, &self.file)?))
+    }
+
+    async fn listed_in(&self, sources: &Sources) -> Option<Found> {
         let whole_first = match (&sources.whole, &sources.shards) {
             (Some(whole), Some(shards)) => whole.fetched_at >= shards.fetched_at,
             _ => true,
         };
-        let mut said = None;
         for is_whole in [whole_first, !whole_first] {
-            said = match &sources.whole {
-                _ if said.is_some() => said,
-                Some(whole) if is_whole => whole.find(&self.file).await,
-                None if is_whole => None,
-                _ => self.known_to_shard(sources).await,
+            let source = if is_whole { &sources.whole } else { &sources.shards };
+            let Some(source) = source else { continue };
+            let found = if is_whole {
+                source.find(&self.file).await
+            } else {
+                self.known_to_shard(sources).await.map(|said| Found { said, at: None })
             };
-        }
-        for source in &sources.partial {
-            if said.is_none() {
-                said = source.find(&self.file).await;
+            if let Some(found) = found {
+                return Some(self.placed(found, source));
             }
         }
-        said.map(|Said { sha256, size }| Expected { sha256, size })
+        for source in &sources.partial {
+            if let Some(found) = source.find(&self.file).await {
+                return Some(self.placed(found, source));
+            }
+        }
+        None
+    }
+
+    /// A file whose record does not say where it is is where the index says that all are.
+    fn placed(&self, Found { said, at }: Found, source: &Source) -> Found {
+        Found { said, at: at.or_else(|| self.at_base(source)) }
+    }
+
+    async fn known_to(&self, sources: &Sources) -> Option<Expected> {
+        let Said { sha256, size, .. } = self.listed_in(sources).await?.said;
+        Some(Expected { sha256, size })
     }
 
     async fn known_to_shard(&self, sources: &Sources) -> Option<Said> {
@@ -199,47 +164,7 @@ impl PackageDigests {
 
     /// The digest of the shard that speaks of the package, as the held shard index says.
     async fn shard_named_by(&self, sources: &Sources) -> Option<Sha256> {
-        sources.shards.as_ref()?.find(package_name(&self.file)?).await?.sha256
-    }
-
-    /// What there is to ask, as it was at most [`SOURCES_LIFETIME`] ago.
-    async fn sources(&self) -> Arc<Sources> {
-        let place = self.origin.place(&self.directory);
-        if let Some(sources) = self.shared.knowledge.sources.get(&place) {
-            return sources;
-        }
-        let sources = Arc::new(self.look().await);
-        self.shared.knowledge.sources.insert(place, Arc::clone(&sources));
-        sources
-    }
-
-    async fn look(&self) -> Sources {
-        let mut sources =
-            Sources { whole: self.source_of(&Family::whole(&self.directory)).await, ..Sources::default() };
-        if let Some(path) = beside(&self.directory, SHARD_INDEX)
-            && let Some(index) = self.shared.bench.disk.find(&self.origin.key(&path)).await
-        {
-            sources.shards = Some(self.source(index).await);
-        }
-        for family in Family::partial(&self.directory) {
-            sources.partial.extend(self.source_of(&family).await);
-        }
-        sources
-    }
-
-    async fn source_of(&self, family: &Family<'_>) -> Option<Source> {
-        let index = self.shared.newest_held(&self.origin, family, None).await?;
-        Some(self.source(index).await)
-    }
-
-    async fn source(&self, index: Object) -> Source {
-        let key = index.facts().key();
-        let table = self.shared.bench.disk.find(&key.of_part(Part::Digests)).await.filter(|table| {
-            table.facts().generation.is_some() && table.facts().generation == index.facts().generation
-        });
-        let table = table.map(|table| Table { file: Arc::clone(table.file()), bytes: table.facts().length });
-        let Facts { fetched_at, cache_control, .. } = *index.facts();
-        Source { key, fetched_at, validated_at: index.validated_at(), cache_control, table }
+        sources.shards.as_ref()?.find(package_name(&self.file)?).await?.said.sha256
     }
 
     /// Looks for an index that names the file, together with all who look for one, and waits for it no longer than is allowed.
@@ -321,12 +246,12 @@ impl PackageDigests {
 
     /// Writes tables that are lost.
     async fn tabulate(&self) {
-        let sources = self.look().await;
+        let sources = self.shared.look(&self.origin, &self.directory).await;
         for source in sources.whole.iter().chain(&sources.shards).chain(&sources.partial) {
             if source.table.is_none()
                 && let Some(index) = self.shared.bench.disk.peek(&source.key).await
             {
-                self.shared.tabulate(&index).await;
+                self.shared.tabulate(&self.origin, &index).await;
             }
         }
         self.shared.knowledge.forget(&self.origin.place(&self.directory));
@@ -334,7 +259,7 @@ impl PackageDigests {
 
     /// Asks the upstream whether the indexes that are held are still current.
     async fn revalidate(&self) {
-        let before = self.sources().await;
+        let before = self.shared.sources(&self.origin, &self.directory).await;
         if before.whole.is_none() && before.shards.is_none() {
             return self.search().await;
         }
@@ -344,7 +269,7 @@ impl PackageDigests {
                 self.fetch_index_at(&path).await;
             }
         }
-        let after = self.sources().await;
+        let after = self.shared.sources(&self.origin, &self.directory).await;
         if let Some(shard) = self.shard_named_by(&after).await
             && Some(shard) != self.shard_named_by(&before).await
         {
@@ -367,7 +292,7 @@ impl PackageDigests {
 impl Digests for PackageDigests {
     fn known(&self) -> BoxFuture<'_, Option<Expected>> {
         Box::pin(async {
-            let sources = self.sources().await;
+            let sources = self.shared.sources(&self.origin, &self.directory).await;
             if sources.lack_tables() {
                 self.begin_search();
             }
@@ -381,7 +306,7 @@ impl Digests for PackageDigests {
             if anew {
                 let _ = tokio::time::timeout(self.shared.bench.config.wait, self.revalidate()).await;
             }
-            let sources = self.sources().await;
+            let sources = self.shared.sources(&self.origin, &self.directory).await;
             let known = self.known_to(&sources).await;
             if known.is_some() || anew && !sources.lack_tables() {
                 return known;
@@ -394,8 +319,8 @@ impl Digests for PackageDigests {
 
 /// Reads a shard for one file. Blocking.
 fn said_by_shard(shard: &Object, name: String, limits: &Limits) -> Option<Said> {
-    match read(IndexKind::Shard, Section::of(shard), limits, Sink::One { name, said: None }) {
-        Ok((_, Sink::One { said, .. })) => said,
+    match read(IndexKind::Shard, Section::of(shard), limits, Sink::One { name, said: None }, None) {
+        Ok(Findings { sink: Sink::One { said, .. }, .. }) => said,
         Ok(_) => None,
         Err(fault) => {
             tracing::warn!(%fault, "a shard that was kept cannot be read");
@@ -415,7 +340,7 @@ fn package_name(file: &str) -> Option<&str> {
     file.rsplitn(3, '-').nth(2)
 }
 
-const SHARD_INDEX: &str = "repodata_shards.msgpack.zst";
+pub(super) const SHARD_INDEX: &str = "repodata_shards.msgpack.zst";
 
 /// How many directories' tables are open.
 const SOURCES_MAX: u64 = 256;

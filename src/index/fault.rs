@@ -7,6 +7,8 @@ use std::io;
 
 use url::Url;
 
+use crate::upstream::Unreachable;
+
 /// Why an index is not served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,6 +20,34 @@ pub enum IndexFault {
         place: String,
         /// Where it leads, quoted: the origin alone, or the reference where it has none.
         destination: String,
+    },
+    /// The gate would have to fetch from a place that it does not go to.
+    #[error("{place} leads to {destination}, {reason}")]
+    OutOfReach {
+        /// Where in the document.
+        place: String,
+        /// Where it leads, quoted as in [`Self::LeadsElsewhere`].
+        destination: String,
+        /// Why the gate does not go there, and what to do about it.
+        reason: Unreachable,
+    },
+    /// A key occurs twice in a map: which of the two counts is each client's own choice.
+    #[error("{place} has the key {key} twice")]
+    Duplicate {
+        /// Which map.
+        place: String,
+        /// The key, quoted.
+        key: String,
+    },
+    /// A section names a file twice, in two records.
+    #[error("{section} names one file twice, in the records {first} and {second} of the document")]
+    DuplicateFile {
+        /// The map of records.
+        section: String,
+        /// The record that came first, counted from 1.
+        first: u32,
+        /// The other one.
+        second: u32,
     },
     /// A JSON patch writes where a reference stands, or over so much that its effect cannot be told.
     #[error("the patch in line {line} changes {pointer}")]
@@ -86,6 +116,26 @@ pub enum IndexFault {
         /// The limit.
         depth_max: usize,
     },
+    /// [`Limits::records_max`](super::Limits::records_max).
+    #[error("it has more than {records_max} records")]
+    TooManyRecords {
+        /// The limit.
+        records_max: u64,
+    },
+    /// [`Limits::shards_max`](super::Limits::shards_max).
+    #[error("it has more than {shards_max} shards")]
+    TooManyShards {
+        /// The limit.
+        shards_max: u64,
+    },
+    /// A map that has a few keys in every index of the world has this many.
+    #[error("{place} has more than {keys_max} keys")]
+    TooManyKeys {
+        /// Which map.
+        place: String,
+        /// The limit.
+        keys_max: usize,
+    },
     /// The source of the bytes failed: not the index's fault.
     #[error("it could not be read")]
     Read {
@@ -97,8 +147,10 @@ pub enum IndexFault {
 /// [`IndexFault`] in few words, for a metric's label or a log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// Clients would be led away.
+    /// Clients would be led away, or the gate.
     LeadsElsewhere,
+    /// Says one thing twice.
+    Duplicate,
     /// Not readable as what it claims to be.
     Malformed,
     /// Ends too early.
@@ -115,6 +167,7 @@ impl FaultKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LeadsElsewhere => "leads_elsewhere",
+            Self::Duplicate => "duplicate",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
             Self::OverLimit => "over_limit",
@@ -173,20 +226,34 @@ impl IndexFault {
     #[must_use]
     pub fn kind(&self) -> FaultKind {
         match self {
-            Self::LeadsElsewhere { .. } | Self::PatchRepoints { .. } => FaultKind::LeadsElsewhere,
+            Self::LeadsElsewhere { .. } | Self::OutOfReach { .. } | Self::PatchRepoints { .. } => {
+                FaultKind::LeadsElsewhere
+            }
+            Self::Duplicate { .. } | Self::DuplicateFile { .. } => FaultKind::Duplicate,
             Self::Shape { .. } | Self::Malformed { .. } | Self::Misnamed => FaultKind::Malformed,
             Self::Truncated { .. } => FaultKind::Truncated,
             Self::CompressedTooLarge { .. }
             | Self::DecompressedTooLarge { .. }
             | Self::RatioTooHigh { .. }
             | Self::TokenTooLong { .. }
-            | Self::TooDeep { .. } => FaultKind::OverLimit,
+            | Self::TooDeep { .. }
+            | Self::TooManyRecords { .. }
+            | Self::TooManyShards { .. }
+            | Self::TooManyKeys { .. } => FaultKind::OverLimit,
             Self::Read { .. } => FaultKind::Read,
         }
     }
 
     pub(super) fn leads_elsewhere(place: String, reference: &str) -> Self {
         Self::LeadsElsewhere { place, destination: destination(reference) }
+    }
+
+    pub(super) fn out_of_reach(place: String, reference: &str, reason: Unreachable) -> Self {
+        Self::OutOfReach { place, destination: destination(reference), reason }
+    }
+
+    pub(super) fn duplicate(place: String, key: &str) -> Self {
+        Self::Duplicate { place, key: quoted(key) }
     }
 
     pub(super) fn patch_repoints(line: u64, pointer: &str) -> Self {

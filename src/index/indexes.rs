@@ -27,11 +27,12 @@ use super::digests::{Knowledge, PackageDigests};
 use super::family::{Family, Generation, split};
 use super::inspecting::{Bench, Inspecting};
 use super::inspector::{Config, Inspector};
+use super::leads::Surroundings;
 use super::making::{Section, make};
 use super::{Coding, IndexKind};
 use crate::cache::{
     Bypass, Cache, CacheError, CacheStatus, Digests, DraftError, FillError, Inspect, Key, Kind, Object, Part,
-    Rules, Sha256, Supply, Want,
+    Proof, Rules, Sha256, Supply, Want,
 };
 use crate::clock::Clock;
 use crate::conda::{ChannelName, FileKind, Location, UpstreamPath, redact};
@@ -116,7 +117,8 @@ impl Indexes {
         path: &UpstreamPath,
     ) -> Result<Supply, CacheError> {
         let origin = Origin { channel: channel.clone(), upstreams: Arc::clone(upstreams) };
-        self.0.fetch(&origin, path, false).await
+        let supply = self.0.fetch(&origin, path, false).await?;
+        self.0.kept_at_the_gate(&origin, path, supply).await
     }
 
     /// Gets any file of a channel as what it is by its name: an index or a shard as [`Self::fetch`] does, a package with what proves it,
@@ -135,11 +137,30 @@ impl Indexes {
         if Inspector::inspects(path.file_name()) {
             return self.fetch(channel, upstreams, path).await;
         }
-        let kind = match Location::parse(path.decoded()).file().map(|file| file.kind()) {
-            Some(FileKind::Package) => Kind::Package(self.digests(channel, upstreams, path)),
-            _ => Kind::Metadata,
-        };
-        self.cache().fetch(&Want { channel, upstreams, path, method, kind, anew: false }).await
+        let want = Want { channel, upstreams, path, at: None, method, kind: Kind::Metadata, anew: false };
+        match Location::parse(path.decoded()).file().map(|file| file.kind()) {
+            Some(FileKind::Package) => self.supply_package(want).await,
+            _ => self.cache().fetch(&want).await,
+        }
+    }
+
+    /// A package, from where the index of its directory says that it is.
+    async fn supply_package(&self, want: Want<'_>) -> Result<Supply, CacheError> {
+        let digests = Arc::new(self.package(want.channel, want.upstreams, want.path));
+        let at = digests.lead().await;
+        let is_at_path = at.is_none();
+        let want = Want { kind: Kind::Package(Arc::clone(&digests) as Arc<dyn Digests>), at, ..want };
+        match self.cache().fetch(&want).await {
+            Err(CacheError::Missing { remembered }) if is_at_path => match digests.lead_anew().await {
+                // Nobody had asked for the index, and it says that the package is elsewhere.
+                Some(lead) => {
+                    self.cache().forget_missing(&Key::new(want.channel, want.upstreams.id(), want.path));
+                    self.cache().fetch(&Want { at: Some(lead), ..want }).await
+                }
+                None => Err(CacheError::Missing { remembered }),
+            },
+            supply => supply,
+        }
     }
 
     /// What proves the bytes of a package.
@@ -149,9 +170,18 @@ impl Indexes {
         upstreams: &Arc<Upstreams>,
         path: &UpstreamPath,
     ) -> Arc<dyn Digests> {
+        Arc::new(self.package(channel, upstreams, path))
+    }
+
+    fn package(
+        &self,
+        channel: &ChannelName,
+        upstreams: &Arc<Upstreams>,
+        path: &UpstreamPath,
+    ) -> PackageDigests {
         let origin = Origin { channel: channel.clone(), upstreams: Arc::clone(upstreams) };
         let (directory, file) = split(path.decoded());
-        Arc::new(PackageDigests::new(Arc::clone(&self.0), origin, directory, file))
+        PackageDigests::new(Arc::clone(&self.0), origin, directory, file)
     }
 
     /// The inspection that a file has to pass before it is served; `None` for a file that needs none.
@@ -161,11 +191,33 @@ impl Indexes {
         upstreams: &Arc<Upstreams>,
         path: &UpstreamPath,
     ) -> Option<Arc<dyn Inspect>> {
-        self.0.inspecting(Key::new(channel, upstreams.id(), path)).map(|(inspect, _)| inspect)
+        let origin = Origin { channel: channel.clone(), upstreams: Arc::clone(upstreams) };
+        self.0.inspecting(&origin, path).map(|(inspect, _)| inspect)
     }
 }
 
 impl Shared {
+    /// What may be served of what was fetched: an index that leads past the gate is rewritten first.
+    async fn kept_at_the_gate(
+        &self,
+        origin: &Origin,
+        path: &UpstreamPath,
+        supply: Supply,
+    ) -> Result<Supply, CacheError> {
+        match supply {
+            Supply::Object(object, status) if object.facts().proof == Proof::Leading => {
+                match IndexKind::of(path.file_name()) {
+                    Some(IndexKind::ShardIndex) => {
+                        let made = self.made(origin, path, &object).await.map_err(CacheError::Fill)?;
+                        Ok(Supply::Object(made, status))
+                    }
+                    _ => Err(CacheError::Missing { remembered: false }),
+                }
+            }
+            supply => Ok(supply),
+        }
+    }
+
     /// The index at `path`, of the newest generation. With `anew` the upstream is asked even if what is held is fresh.
     pub(super) async fn fetch(
         &self,
@@ -211,15 +263,16 @@ impl Shared {
     /// One index, of whatever generation.
     async fn ask(&self, origin: &Origin, path: &UpstreamPath, anew: bool) -> Result<Supply, CacheError> {
         let key = origin.key(path);
-        let kind = match self.inspecting(key.clone()) {
+        let kind = match self.inspecting(origin, path) {
             Some((inspect, Some(named))) => Kind::Shard(named, inspect),
             Some((inspect, None)) => Kind::Index(inspect),
             None => Kind::Metadata,
         };
         let is_shard = matches!(kind, Kind::Shard(..));
+        let at = if is_shard { self.lead_of_shard(origin, path).await } else { None };
         let Origin { channel, upstreams } = origin;
         let supply =
-            self.cache.fetch(&Want { channel, upstreams, path, method: Method::Get, kind, anew }).await;
+            self.cache.fetch(&Want { channel, upstreams, path, at, method: Method::Get, kind, anew }).await;
         match &supply {
             Ok(Supply::Object(_, CacheStatus::Miss | CacheStatus::Replaced)) => {
                 if !is_shard {
@@ -236,14 +289,15 @@ impl Shared {
         supply
     }
 
-    fn inspecting(&self, key: Key) -> Option<(Arc<dyn Inspect>, Option<Sha256>)> {
-        let file = split(key.path()).1;
+    fn inspecting(&self, origin: &Origin, path: &UpstreamPath) -> Option<(Arc<dyn Inspect>, Option<Sha256>)> {
+        let file = path.file_name();
         let kind = IndexKind::of(file)?;
         let named = match kind {
             IndexKind::Shard => file.split('.').next().and_then(|name| name.parse().ok()),
             _ => None,
         };
-        Some((Arc::new(Inspecting { bench: Arc::clone(&self.bench), kind, key, named }), named))
+        let (bench, origin, key) = (Arc::clone(&self.bench), origin.clone(), origin.key(path));
+        Some((Arc::new(Inspecting { bench, kind, key, origin, path: path.clone(), named }), named))
     }
 
     /// The newest generation of a family that was seen, or that is held.
@@ -370,13 +424,16 @@ impl Shared {
     }
 
     /// Writes the table of an index whose table is lost.
-    pub(super) async fn tabulate(&self, object: &Object) {
+    pub(super) async fn tabulate(&self, origin: &Origin, object: &Object) {
         let file = split(&object.facts().path).1;
         let (Some(kind), Some(turn)) = (IndexKind::of(file), self.bench.turn().await) else { return };
+        let number = origin.upstreams.position(&object.facts().upstream).unwrap_or(0);
+        let path = UpstreamPath::parse(&object.facts().path);
+        let surroundings = path.and_then(|path| Surroundings::new(&origin.upstreams, number, &path));
         let (bench, object, handle) = (Arc::clone(&self.bench), object.clone(), Handle::current());
         let tabulating = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            bench.tabulate(kind, &object.facts().key(), Section::of(&object), &handle);
+            bench.tabulate(kind, &object.facts().key(), Section::of(&object), surroundings, &handle);
         });
         // A panic was logged; then there is no table.
         let _ = tabulating.await;

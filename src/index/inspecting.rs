@@ -19,15 +19,17 @@ use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::indexes::Origin;
 use super::inspector::Config;
+use super::leads::Surroundings;
 use super::records::Sink;
-use super::sorting::Sorting;
-use super::{IndexFault, IndexKind, read};
+use super::sorting::{SortError, Sorting};
+use super::{Findings, IndexFault, IndexKind, read, table};
 use crate::cache::{
-    Disk, DraftError, Facts, Hashing, Inspect, Inspection, Key, Part, Passed, Proof, Refused, Sha256,
+    Disk, Draft, DraftError, Facts, Hashing, Inspect, Inspection, Key, Part, Passed, Proof, Refused, Sha256,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::conda::{ChannelName, redact};
+use crate::conda::{ChannelName, UpstreamPath, redact};
 use crate::metrics::{self, Metrics};
 use crate::semantics::CacheControl;
 
@@ -62,29 +64,51 @@ impl Bench {
         turn.await.ok()?.ok()
     }
 
-    /// Who gets the records of a file of this kind.
-    fn sink(&self, kind: IndexKind) -> Sink {
-        match kind {
-            IndexKind::Repodata(_) | IndexKind::ShardIndex => {
+    /// Reads an index of `key` that has been inspected before, and writes its table. Blocking.
+    pub(super) fn tabulate(
+        &self,
+        kind: IndexKind,
+        key: &Key,
+        source: impl Read,
+        surroundings: Option<Surroundings>,
+        handle: &Handle,
+    ) {
+        if let Err(fault) = self.read(kind, key, source, surroundings, handle) {
+            tracing::warn!(index = %redact::text(key.path()), %fault, "an index that was kept cannot be read");
+        }
+    }
+
+    /// Inspects an index, and writes its table if it is one that has a table. Blocking.
+    fn read(
+        &self,
+        kind: IndexKind,
+        key: &Key,
+        source: impl Read,
+        surroundings: Option<Surroundings>,
+        handle: &Handle,
+    ) -> Result<Passed, IndexFault> {
+        let sink = match kind {
+            IndexKind::Repodata(_) | IndexKind::ShardIndex | IndexKind::Shard => {
                 Sink::Table(Sorting::new(self.config.directory.clone()))
             }
-            IndexKind::Shard | IndexKind::Patches => Sink::Nobody,
-        }
-    }
-
-    /// Reads an index of `key` that has been inspected before, and writes its table. Blocking.
-    pub(super) fn tabulate(&self, kind: IndexKind, key: &Key, source: impl Read, handle: &Handle) {
-        match read(kind, source, &self.config.limits, self.sink(kind)) {
-            Ok((generation, sink)) => self.write_table(key, generation, sink, handle),
-            Err(fault) => {
-                tracing::warn!(index = %redact::text(key.path()), %fault, "an index that was kept cannot be read")
-            }
-        }
-    }
-
-    fn write_table(&self, key: &Key, generation: Option<Sha256>, sink: Sink, handle: &Handle) {
-        let Sink::Table(sorting) = sink else { return };
-        if let Err(error) = self.try_write_table(key, generation, sorting, handle) {
+            IndexKind::Patches => Sink::Nobody,
+        };
+        let mut findings = read(kind, source, &self.config.limits, sink, surroundings)?;
+        let generation = findings.generation;
+        let passed = Passed { generation, leads_away: findings.leads.rewrite };
+        let sink = std::mem::replace(&mut findings.sink, Sink::Nobody);
+        let Sink::Table(sorting) = sink else { return Ok(passed) };
+        let mut writing = Writing::new(match kind {
+            // A shard is small, and read again as a whole.
+            IndexKind::Shard => None,
+            _ => Some(handle.block_on(self.disk.draft(&key.of_part(Part::Digests), None))),
+        });
+        write_table(sorting, &findings, &mut writing)
+            .map_err(|error| error.into_fault(&findings.sections))?;
+        let now = self.clock.now();
+        let sealed = writing
+            .seal(|length, sha256| facts(&key.of_part(Part::Digests), length, sha256, generation, now));
+        if let Err(error) = sealed {
             tracing::warn!(
                 channel = %key.channel(),
                 index = %redact::text(key.path()),
@@ -92,43 +116,63 @@ impl Bench {
                 "the digests of an index's packages cannot be kept: its packages are served unverified until they can"
             );
         }
+        Ok(passed)
+    }
+}
+
+/// A table that is written for as long as the disk takes it.
+struct Writing {
+    draft: Option<Result<Draft, DraftError>>,
+    buffer: Vec<u8>,
+}
+
+impl Writing {
+    fn new(draft: Option<Result<Draft, DraftError>>) -> Self {
+        Self { draft, buffer: Vec::with_capacity(WRITE_BYTES) }
     }
 
-    fn try_write_table(
-        &self,
-        key: &Key,
-        generation: Option<Sha256>,
-        sorting: Sorting,
-        handle: &Handle,
-    ) -> Result<(), DraftError> {
-        let key = key.of_part(Part::Digests);
-        let mut draft = handle.block_on(self.disk.draft(&key, None))?;
-        let mut buffer = Vec::with_capacity(WRITE_BYTES);
-        let mut full = false;
-        let mut write = |buffer: &mut Vec<u8>| {
-            let written = draft.write(buffer);
-            buffer.clear();
-            written.map_err(|error| match error {
-                DraftError::Full => {
-                    full = true;
-                    io::ErrorKind::StorageFull.into()
-                }
-                DraftError::Io(error) => error,
-                DraftError::OtherFacts => io::Error::other(error),
-            })
-        };
-        let sorted = sorting.finish(|entry| {
-            buffer.extend(entry.to_bytes());
-            if buffer.len() < WRITE_BYTES { Ok(()) } else { write(&mut buffer) }
-        });
-        let written = sorted.and_then(|()| write(&mut buffer));
-        if full {
-            return Err(DraftError::Full);
+    fn push(&mut self, bytes: &[u8]) {
+        if let Some(Ok(_)) = self.draft {
+            self.buffer.extend(bytes);
         }
-        written.map_err(DraftError::Io)?;
-        let (length, sha256) = (draft.written(), draft.sha256_so_far());
-        draft.seal(facts(&key, length, sha256, generation, self.clock.now())).map(|_| ())
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush();
+        }
     }
+
+    fn flush(&mut self) {
+        if let Some(Ok(draft)) = &mut self.draft
+            && let Err(error) = draft.write(&self.buffer)
+        {
+            self.draft = Some(Err(error));
+        }
+        self.buffer.clear();
+    }
+
+    /// Makes it an object with these facts, which are told its length and digest.
+    fn seal(mut self, facts: impl FnOnce(u64, Sha256) -> Facts) -> Result<(), DraftError> {
+        self.flush();
+        let Some(draft) = self.draft.transpose()? else { return Ok(()) };
+        let (length, sha256) = (draft.written(), draft.sha256_so_far());
+        draft.seal(facts(length, sha256)).map(|_| ())
+    }
+}
+
+/// Writes all of a table.
+fn write_table(sorting: Sorting, findings: &Findings, writing: &mut Writing) -> Result<(), SortError> {
+    let mut entry_bytes = 0;
+    let urls = sorting.finish(|entry| {
+        let bytes = entry.to_bytes();
+        entry_bytes += bytes.len() as u64;
+        writing.push(&bytes);
+        Ok(())
+    })?;
+    let url_bytes = urls.copy(|piece| {
+        writing.push(piece);
+        Ok(())
+    })?;
+    writing.push(&table::ending(entry_bytes, url_bytes, findings.upstream, &findings.leads));
+    Ok(())
 }
 
 fn facts(key: &Key, length: u64, sha256: Sha256, generation: Option<Sha256>, fetched_at: Timestamp) -> Facts {
@@ -154,12 +198,27 @@ pub(super) struct Inspecting {
     pub(super) bench: Arc<Bench>,
     pub(super) kind: IndexKind,
     pub(super) key: Key,
+    /// Whose it is, and where: what it may lead to is measured from there.
+    pub(super) origin: Origin,
+    pub(super) path: UpstreamPath,
     /// The digest that a shard must have.
     pub(super) named: Option<Sha256>,
 }
 
+impl Inspecting {
+    /// Where the file comes from. Only what the gate can rewrite may lead away: a shard is named by its digest, and nobody makes patches.
+    fn surroundings(&self, upstream: usize) -> Option<Surroundings> {
+        match self.kind {
+            IndexKind::Repodata(_) | IndexKind::ShardIndex => {
+                Surroundings::new(&self.origin.upstreams, upstream, &self.path)
+            }
+            IndexKind::Shard | IndexKind::Patches => None,
+        }
+    }
+}
+
 impl Inspect for Inspecting {
-    fn begin(&self) -> io::Result<Box<dyn Inspection>> {
+    fn begin(&self, upstream: usize) -> io::Result<Box<dyn Inspection>> {
         let handle = Handle::current();
         let Some(place) = handle.block_on(self.bench.place(self.key.channel())) else {
             self.bench.metrics.index_inspected(metrics::Inspection::Busy);
@@ -167,13 +226,12 @@ impl Inspect for Inspecting {
         };
         let (chunks, queue) = sync_channel(CHUNKS_AHEAD);
         let (bench, kind, key) = (Arc::clone(&self.bench), self.kind, self.key.clone());
+        let surroundings = self.surroundings(upstream);
         let reading = std::thread::Builder::new().name("inspection".to_owned()).spawn(move || {
             let _place = place;
             let turn = Turn { turns: Arc::clone(&bench.turns), handle: handle.clone(), held: None };
             let mut source = Queue { queue, chunk: Bytes::new(), turn };
-            let (generation, sink) = read(kind, &mut source, &bench.config.limits, bench.sink(kind))?;
-            bench.write_table(&key, generation, sink, &handle);
-            Ok(generation)
+            bench.read(kind, &key, &mut source, surroundings, &handle)
         })?;
         Ok(Box::new(Reading {
             bench: Arc::clone(&self.bench),
@@ -191,7 +249,7 @@ struct Reading {
     key: Key,
     named: Option<(Sha256, Hashing)>,
     chunks: Option<SyncSender<Bytes>>,
-    reading: Option<JoinHandle<Result<Option<Sha256>, IndexFault>>>,
+    reading: Option<JoinHandle<Result<Passed, IndexFault>>>,
 }
 
 impl Reading {
@@ -199,7 +257,7 @@ impl Reading {
         self.chunks = None;
         let read = self.reading.take().map(JoinHandle::join);
         let is_misnamed = self.named.take().is_some_and(|(named, hashing)| hashing.finish() != named);
-        let generation = match read {
+        let passed = match read {
             Some(Ok(Ok(_))) if is_misnamed => Err(IndexFault::Misnamed),
             Some(Ok(read)) => read,
             Some(Err(_)) | None => {
@@ -207,9 +265,9 @@ impl Reading {
             }
         };
         let counted =
-            generation.as_ref().map_or_else(|fault| fault.kind().into(), |_| metrics::Inspection::Passed);
+            passed.as_ref().map_or_else(|fault| fault.kind().into(), |_| metrics::Inspection::Passed);
         self.bench.metrics.index_inspected(counted);
-        generation.map(|generation| Passed { generation }).map_err(|fault| {
+        passed.map_err(|fault| {
             tracing::warn!(channel = %self.key.channel(), path = %redact::text(self.key.path()), %fault, "an index was refused");
             Refused::new(fault)
         })

@@ -300,6 +300,7 @@ impl From<FaultKind> for Inspection {
     fn from(kind: FaultKind) -> Self {
         match kind {
             FaultKind::LeadsElsewhere => Self::LeadsElsewhere,
+            FaultKind::Duplicate => Self::Duplicate,
             FaultKind::Malformed => Self::Malformed,
             FaultKind::Truncated => Self::Truncated,
             FaultKind::OverLimit => Self::OverLimit,

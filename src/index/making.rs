@@ -1,18 +1,19 @@
-//! Makes one representation of an index from another, for where the upstream's own is of an older generation.
+//! Makes one representation of an index from another, for where the upstream's own is of an older generation; and the index of shards
+//! anew, for where it leads clients past the gate.
 //!
 //! What is made is a part of its own beside the upstream's file, so that the upstream goes on being asked under the validators of its own
 //! file and is believed as soon as it has caught up. It carries no entity tag of the upstream's. The bytes are read through the same meter
 //! as an inspection, and the document's digest is held against the generation that it is made for. Blocking; `indexes.rs` decides when.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::meter::{Decoded, Scan};
 use super::records::Sink;
-use super::{Coding, IndexKind, Limits};
-use crate::cache::{Draft, DraftError, Facts, Key, Object};
+use super::{Coding, IndexKind, Limits, shard_index};
+use crate::cache::{Draft, DraftError, Facts, Key, Object, Proof};
 
 /// The body of an object, as a file of its own.
 pub(super) struct Section {
@@ -48,24 +49,34 @@ pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) ->
         IndexKind::of(file).map_or(Coding::Plain, IndexKind::coding)
     };
     let mut section = Section::of(source);
-    let scan = Scan::reading(*limits, Sink::Nobody);
+    let scan = Scan::reading(*limits, Sink::Nobody, None);
     let mut draft = Written { draft, failure: None };
+    let file = key.path().rsplit('/').next().unwrap_or_default();
+    let rewrites =
+        source.facts().proof == Proof::Leading && IndexKind::of(file) == Some(IndexKind::ShardIndex);
     let from = coding(&source.facts().path);
-    let copied = Decoded::new(from, &mut section, &scan)
-        .map_err(io::Error::other)
-        .and_then(|decoded| encode(coding(key.path()), Tokens { decoded, scan: &scan }, &mut draft));
+    let copied = Decoded::new(from, &mut section, &scan).map_err(io::Error::other).and_then(|decoded| {
+        let document = Tokens { decoded, scan: &scan };
+        if source.facts().proof == Proof::Leading {
+            rewrite_shard_index(document, &mut draft)
+        } else {
+            encode(coding(key.path()), document, &mut draft)
+        }
+    });
     if let Some(failure) = draft.failure {
         return Err(failure);
     }
     copied.map_err(DraftError::Io)?;
-    let (digest, _) = scan.finish();
-    if digest != source.facts().generation {
+    let generation = scan.finish().generation;
+    if generation != source.facts().generation {
         let changed = "an index is not what it was when it was kept";
         return Err(DraftError::Io(io::Error::new(io::ErrorKind::InvalidData, changed)));
     }
     let facts = Facts {
         part: key.part(),
         path: key.path().to_owned(),
+        // What is only coded anew leads where it led.
+        proof: if rewrites { Proof::Inspected } else { source.facts().proof },
         length: draft.draft.written(),
         sha256: draft.draft.sha256_so_far(),
         etag: None,
@@ -83,6 +94,12 @@ fn encode(to: Coding, mut document: impl Read, draft: &mut Written) -> io::Resul
         }
         Coding::Plain | Coding::Bzip2 => io::copy(&mut document, draft).map(|_| ()),
     }
+}
+
+fn rewrite_shard_index(document: Tokens<'_>, draft: &mut Written) -> io::Result<()> {
+    let mut encoder = zstd::Encoder::new(draft, ZSTD_LEVEL)?;
+    shard_index::rewrite(BufReader::new(document), &mut encoder)?;
+    encoder.finish().map(|_| ())
 }
 
 /// A document that nobody parses: each piece of it counts as a token.

@@ -7,9 +7,10 @@ use std::io::{self, BufReader, Read};
 use bzip2::read::MultiBzDecoder;
 
 use super::fault::{Format, IndexFault, Trail};
-use super::records::{Records, Sink};
-use super::{Coding, Limits, STREAM_BUFFER_BYTES};
-use crate::cache::{Hashing, Sha256};
+use super::leads::{Leads, Role, Surroundings};
+use super::records::{Records, Section, Sink};
+use super::{Coding, Findings, Limits, STREAM_BUFFER_BYTES};
+use crate::cache::Hashing;
 
 /// One inspection's account, shared by the two readers below and by the walk. All on one thread, hence the cells.
 pub(super) struct Scan {
@@ -27,6 +28,9 @@ pub(super) struct Scan {
     /// Whether [`Self::records`] are wanted at all.
     notes_records: bool,
     records: RefCell<Records>,
+    records_count: Cell<u64>,
+    /// Where the document came from, if it may lead away from there.
+    surroundings: Option<Surroundings>,
 }
 
 impl Scan {
@@ -35,9 +39,10 @@ impl Scan {
         Self::noting(limits, Sink::Nobody)
     }
 
-    /// With the document's digest, and its records for `sink`.
-    pub(super) fn reading(limits: Limits, sink: Sink) -> Self {
-        Self { document: RefCell::new(Some(Hashing::new())), ..Self::noting(limits, sink) }
+    /// With the document's digest, and its records for `sink`. It may lead as far as its surroundings reach, or nowhere if it has none.
+    pub(super) fn reading(limits: Limits, sink: Sink, surroundings: Option<Surroundings>) -> Self {
+        let document = RefCell::new(Some(Hashing::new()));
+        Self { document, surroundings, ..Self::noting(limits, sink) }
     }
 
     fn noting(limits: Limits, sink: Sink) -> Self {
@@ -53,22 +58,61 @@ impl Scan {
             document: RefCell::new(None),
             notes_records: records.are_wanted(),
             records: RefCell::new(records),
+            records_count: Cell::new(0),
+            surroundings: None,
         }
     }
 
-    /// The digest of the decompressed document, if it was wanted, and who got its records.
-    pub(super) fn finish(self) -> (Option<Sha256>, Sink) {
-        let digest = self.document.into_inner().map(Hashing::finish);
-        (digest, self.records.into_inner().into_sink())
+    /// What was found: the digest of the decompressed document, if it was wanted, who got its records, and where it leads.
+    pub(super) fn finish(self) -> Findings {
+        let generation = self.document.into_inner().map(Hashing::finish);
+        let (sink, sections) = self.records.into_inner().into_sink();
+        let (upstream, leads) = self.surroundings.map_or((0, Leads::default()), Surroundings::into_leads);
+        Findings { generation, sink, sections, upstream, leads }
     }
 
-    /// A record begins under the key at `depth`; `is_grouped` if it stands in a group of v3.
-    pub(super) fn began_record(&self, depth: usize, key: &str, is_grouped: bool) {
+    /// A record begins under the key at `depth`; `is_grouped` if it stands in a group of v3, `is_shard` if it stands in a shard index.
+    pub(super) fn began_record(
+        &self,
+        depth: usize,
+        key: &str,
+        is_grouped: bool,
+        is_shard: bool,
+    ) -> Result<(), IndexFault> {
+        let count = self.records_count.get() + 1;
+        self.records_count.set(count);
+        let Limits { records_max, shards_max, .. } = self.limits;
+        if is_shard && count > shards_max {
+            return Err(IndexFault::TooManyShards { shards_max });
+        }
+        if count > records_max {
+            return Err(IndexFault::TooManyRecords { records_max });
+        }
         if self.notes_records {
             let trail = self.trail.borrow();
             let group = is_grouped.then(|| trail.key(depth - 1));
-            self.records.borrow_mut().begin(depth, key, group);
+            let key_depth = if is_grouped { depth - 2 } else { depth - 1 };
+            self.records.borrow_mut().begin(depth, key, Section { key: trail.key(key_depth), group });
         }
+        Ok(())
+    }
+
+    /// True if the document may lead away from where it came from.
+    pub(super) fn may_lead(&self) -> bool {
+        self.surroundings.is_some()
+    }
+
+    /// A reference at `depth` is not in place: follows it as far as the upstream reaches.
+    pub(super) fn follow(&self, role: Role, reference: &str, depth: usize) -> Result<(), IndexFault> {
+        let place = || self.place(depth);
+        let Some(surroundings) = &self.surroundings else {
+            return Err(IndexFault::leads_elsewhere(place(), reference));
+        };
+        let url = surroundings.follow(role, reference, place)?;
+        if role == Role::File && self.notes_records {
+            self.records.borrow_mut().leads_to(url);
+        }
+        Ok(())
     }
 
     /// The record's value is read.

@@ -1,11 +1,15 @@
-//! What an index says of the files it names, picked up on the way of the inspection: a file's name, its SHA-256 and its size.
+//! What an index says of the files it names, picked up on the way of the inspection: a file's name, its SHA-256 and its size, where it is if
+//! that is not beside the index, and whether its record and its name contradict each other.
 //!
 //! Told by the walk which key or value was read at which depth; knows which of them count. It keeps nothing but the record that is being
-//! read, and hands each to a [`Sink`] when it ends. Of keys written twice within a record the last counts, as clients have it. Never
-//! judges a reference: `walk.rs` does. What becomes of records is `sorting.rs`'s.
+//! read, and hands each to a [`Sink`] when it ends. Never judges a reference: `walk.rs` does. What becomes of records is `sorting.rs`'s.
 
+use url::Url;
+
+use super::leads::file_name;
 use super::sorting::Sorting;
 use crate::cache::Sha256;
+use crate::conda::PackageFile;
 
 /// What an index says of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +18,20 @@ pub(super) struct Said {
     pub(super) sha256: Option<Sha256>,
     /// Their number.
     pub(super) size: Option<u64>,
+    /// The record's name, version and build are missing or not those of the file's name: whoever may see some packages only sees none of it,
+    /// because nobody can tell which package it is.
+    pub(super) odd: bool,
+}
+
+impl Said {
+    /// What two records of one file say together: where they differ, nobody knows which one a client goes by.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            sha256: self.sha256.filter(|_| self.sha256 == other.sha256),
+            size: self.size.filter(|_| self.size == other.size),
+            odd: self.odd || other.odd,
+        }
+    }
 }
 
 /// Who wants the records.
@@ -31,39 +49,65 @@ pub(super) enum Sink {
     },
 }
 
-impl Sink {
-    fn take(&mut self, name: &str, said: Said) {
-        match self {
-            Self::Nobody => {}
-            Self::Table(table) => table.add(name, said),
-            Self::One { name: wanted, said: found } if wanted == name => *found = Some(said),
-            Self::One { .. } => {}
-        }
-    }
-}
-
 /// The record that is being read.
 pub(super) struct Records {
     sink: Sink,
     /// The depth of the record's own key; 0 between records.
     depth: usize,
     key: String,
+    /// The maps of records that the document has, as far as it was read; the last is the one that is being read.
+    sections: Vec<String>,
+    /// Which one of them.
+    section: u8,
+    /// How many records were before.
+    number: u32,
     /// The extension of the group that the record stands in, for the groups of `v3`, whose keys have none.
     group: Option<String>,
+    /// A shard index has packages' names for keys.
+    is_of_package: bool,
+    name: String,
+    version: String,
+    build: String,
     /// `fn` or `url`, of which the first counts.
     file: Option<String>,
     url: Option<String>,
+    /// Where the file is, if `url` leads away.
+    lead: Option<Url>,
     said: Said,
+}
+
+/// Which map of the document a record stands in.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'k> {
+    /// `packages`, `packages.conda`, `shards`, `v3`.
+    pub(super) key: &'k str,
+    /// A group of v3.
+    pub(super) group: Option<&'k str>,
 }
 
 impl Records {
     pub(super) fn new(sink: Sink) -> Self {
-        let (key, said) = (String::new(), Said::default());
-        Self { sink, depth: 0, key, group: None, file: None, url: None, said }
+        Self {
+            sink,
+            depth: 0,
+            key: String::new(),
+            sections: Vec::new(),
+            section: 0,
+            number: 0,
+            group: None,
+            is_of_package: false,
+            name: String::new(),
+            version: String::new(),
+            build: String::new(),
+            file: None,
+            url: None,
+            lead: None,
+            said: Said::default(),
+        }
     }
 
-    pub(super) fn into_sink(self) -> Sink {
-        self.sink
+    pub(super) fn into_sink(self) -> (Sink, Vec<String>) {
+        (self.sink, self.sections)
     }
 
     /// True if somebody wants the records.
@@ -71,15 +115,36 @@ impl Records {
         !matches!(self.sink, Sink::Nobody)
     }
 
-    /// A record begins: the value of `key`, which stands at `depth`, in a group of v3 if that is so.
-    pub(super) fn begin(&mut self, depth: usize, key: &str, group: Option<&str>) {
+    /// A record begins: the value of `key`, which stands at `depth`.
+    pub(super) fn begin(&mut self, depth: usize, key: &str, section: Section<'_>) {
         self.depth = depth;
         self.key.clear();
         self.key.push_str(key);
-        self.group = group.map(str::to_owned);
-        self.file = None;
-        self.url = None;
+        self.enter(section);
+        self.is_of_package = section.key == "shards" && section.group.is_none();
+        for text in [&mut self.name, &mut self.version, &mut self.build] {
+            text.clear();
+        }
+        (self.file, self.url, self.lead) = (None, None, None);
         self.said = Said::default();
+    }
+
+    /// Notes which section the record is of, by its number.
+    fn enter(&mut self, Section { key, group }: Section<'_>) {
+        let is = |name: &String| match group {
+            None => name == key,
+            Some(group) => name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')) == Some(group),
+        };
+        if self.sections.get(usize::from(self.section)).is_some_and(is) && self.number > 0 {
+            return;
+        }
+        let number = self.sections.iter().position(is).unwrap_or_else(|| {
+            self.sections.push(group.map_or_else(|| key.to_owned(), |group| format!("{key}.{group}")));
+            self.sections.len() - 1
+        });
+        // The walk lets a document have fewer.
+        self.section = u8::try_from(number).unwrap_or(u8::MAX);
+        self.group = group.map(str::to_owned);
     }
 
     /// A text, at this depth below this key.
@@ -90,8 +155,11 @@ impl Records {
         } else if depth == self.depth + 1 {
             match key {
                 "sha256" => self.said.sha256 = text.parse().ok(),
-                "fn" if self.group.is_some() => self.file = Some(text.to_owned()),
-                "url" if self.group.is_some() => self.url = Some(text.to_owned()),
+                "name" => self.name.push_str(text),
+                "version" => self.version.push_str(text),
+                "build" => self.build.push_str(text),
+                "fn" => self.file = Some(text.to_owned()),
+                "url" => self.url = Some(text.to_owned()),
                 _ => {}
             }
         }
@@ -111,32 +179,55 @@ impl Records {
         }
     }
 
+    /// The record's `url` leads away, to here.
+    pub(super) fn leads_to(&mut self, url: Url) {
+        self.lead = Some(url);
+    }
+
     /// The record's value has been read.
     pub(super) fn end(&mut self) {
         self.depth = 0;
-        let said = self.said;
-        let Some(group) = &self.group else {
-            self.sink.take(&self.key, said);
-            return;
-        };
-        match (&self.file, &self.url) {
-            (Some(file), _) => self.sink.take(file, said),
-            (None, Some(url)) => {
-                if let Some(file) = file_of(url) {
-                    self.sink.take(file, said);
-                }
-            }
-            (None, None) => {
-                self.key.push('.');
-                self.key.push_str(group);
-                self.sink.take(&self.key, said);
-            }
+        let (key, number) = (std::mem::take(&mut self.key), self.number);
+        self.number = self.number.saturating_add(1);
+        if self.is_of_package {
+            self.take(&key, number, None);
+        } else if let Some(file) = self.file_of(&key) {
+            // A client may go by any of the names that a record has.
+            let own = self.lead.as_ref().map_or_else(
+                || self.url.as_deref().map(|url| url.strip_prefix("./").unwrap_or(url)),
+                |_| None,
+            );
+            let others = self.file.as_deref().into_iter().chain(own);
+            let is_named_so = others.filter(|other| !other.is_empty()).all(|other| other == file);
+            let facts = PackageFile::parse(&file);
+            let is_of = facts.is_some_and(|facts| facts.is_of(&self.name, &self.version, &self.build));
+            self.said.odd = !(is_named_so && is_of);
+            let lead = self.lead.take();
+            self.take(&file, number, lead.as_ref().map(Url::as_str));
+        }
+        self.key = key;
+    }
+
+    fn take(&mut self, file: &str, number: u32, url: Option<&str>) {
+        match &mut self.sink {
+            Sink::Nobody => {}
+            Sink::Table(table) => table.add((self.section, number), file, self.said, url),
+            Sink::One { name, said } if name == file => *said = Some(self.said),
+            Sink::One { .. } => {}
         }
     }
-}
 
-/// The file beside the index that a relative URL leads to; `None` if it leads deeper, where the gate has no files.
-fn file_of(url: &str) -> Option<&str> {
-    let file = url.strip_prefix("./").unwrap_or(url);
-    (!file.is_empty() && !file.contains('/')).then_some(file)
+    /// The name of the record's file; `None` for one that leads deeper, where the gate has no files.
+    fn file_of(&self, key: &str) -> Option<String> {
+        let Some(group) = &self.group else { return Some(key.to_owned()) };
+        match (&self.file, &self.lead, &self.url) {
+            (Some(file), ..) => Some(file.clone()),
+            (None, Some(lead), _) => file_name(lead.path()),
+            (None, None, Some(url)) => {
+                let file = url.strip_prefix("./").unwrap_or(url);
+                (!file.is_empty() && !file.contains('/')).then(|| file.to_owned())
+            }
+            (None, None, None) => Some(format!("{key}.{group}")),
+        }
+    }
 }

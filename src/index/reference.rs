@@ -4,6 +4,8 @@
 //! rattler (the WHATWG URL rules: leading and trailing blanks and any tab or newline vanish, `\` is `/`, `http:x` may be
 //! relative) and by mamba (string concatenation), and must mean the same to all of them.
 
+use super::leads::Role;
+
 /// How far a reference may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -11,6 +13,8 @@ pub(super) enum Reach {
     Here,
     /// Below the place it is resolved against: relative segments, none of them `..`; empty is allowed.
     Below,
+    /// As this role has it, or as far as the upstream reaches.
+    Led(Role),
     /// Below, after any number of leading `../`: another channel of the same server.
     Beside,
 }
@@ -21,11 +25,25 @@ impl Reach {
         match self {
             Self::Here => matches!(reference, "" | "." | "./"),
             Self::Below => stays_below(reference),
+            Self::Led(Role::Base) => Self::Here.permits(reference),
+            Self::Led(Role::Shards | Role::File) => Self::Below.permits(reference),
             Self::Beside => {
                 let rest = reference.trim_start_matches("../");
                 !rest.is_empty() && stays_below(rest)
             }
         }
+    }
+
+    /// Whether a reference that is permitted also leads to where the gate has what it points to: packages beside the index, shards there or
+    /// in `shards/`.
+    pub(super) fn is_in_place(self, reference: &str) -> bool {
+        let name = reference.strip_prefix("./").unwrap_or(reference);
+        self.permits(reference)
+            && match self {
+                Self::Led(Role::Shards) => matches!(name, "" | "." | "shards" | "shards/"),
+                Self::Led(Role::File) => !name.contains('/'),
+                Self::Led(Role::Base) | Self::Here | Self::Below | Self::Beside => true,
+            }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod documents;
 mod families;
+mod leads;
 mod limits;
 mod offered;
 mod patches;

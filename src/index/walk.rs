@@ -1,6 +1,7 @@
 //! The walk through an index document: knows the place it is in, and judges each key and string by the place. The same walk
 //! serves JSON and MessagePack. Never keeps a value; what a reference may say is `reference.rs`'s, what it costs `meter.rs`'s.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{
@@ -8,9 +9,11 @@ use serde::de::{
 };
 
 use super::fault::IndexFault;
+use super::leads::Role;
 use super::meter::Scan;
 use super::patch;
 use super::reference::Reach;
+use super::repeats::{KEYS_MAX, Repeated, Seen};
 
 /// What the value about to be read is, by the keys above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,8 @@ impl Place {
                 _ => Self::Elsewhere,
             },
             Self::Description if key == "channel_relations" => Self::Relations,
+            Self::Description if key == "base_url" => Self::Reference(Reach::Led(Role::Base)),
+            Self::Description if key == "shards_base_url" => Self::Reference(Reach::Led(Role::Shards)),
             Self::Description | Self::DescriptionDetail => match key {
                 "base_url" => Self::Reference(Reach::Here),
                 "shards_base_url" | "subdir" => Self::Reference(Reach::Below),
@@ -99,6 +104,7 @@ impl Place {
             Self::PackageGroups => Self::Packages,
             Self::Packages => Self::Record,
             Self::Shards => Self::Elsewhere,
+            Self::Record if key == "url" => Self::Reference(Reach::Led(Role::File)),
             Self::Record if is_reference(key) => Self::Reference(Reach::Below),
             Self::PatchLine if key == "patch" => Self::PatchList,
             Self::Record
@@ -214,6 +220,12 @@ impl<'s> Walk<'s> {
             return self.refuse(fault);
         }
         match self.place {
+            Place::Reference(reach @ Reach::Led(role)) if self.scan.may_lead() => {
+                if reach.is_in_place(text) {
+                    return Ok(());
+                }
+                self.scan.follow(role, text, self.depth).or_else(|fault| self.refuse(fault))
+            }
             Place::Reference(reach) | Place::References(reach) if !reach.permits(text) => {
                 self.refuse(IndexFault::leads_elsewhere(self.scan.place(self.depth), text))
             }
@@ -309,7 +321,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
             return self.refuse(fault);
         }
         let depth = self.depth + 1;
-        while let Some(place) = entries.next_key_seed(Key { map: &self, depth })? {
+        let seen = RefCell::new(Seen::of(self.place));
+        while let Some(place) = entries.next_key_seed(Key { map: &self, depth, seen: &seen })? {
             entries.next_value_seed(Walk { scan: self.scan, place, depth })?;
             if self.place.holds_records() {
                 self.scan.ended_record();
@@ -324,6 +337,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 struct Key<'m, 's> {
     map: &'m Walk<'s>,
     depth: usize,
+    seen: &'m RefCell<Seen>,
 }
 
 impl Key<'_, '_> {
@@ -356,8 +370,19 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
             let place = format!("a file name in {}", self.map.scan.place(self.map.depth));
             return self.map.refuse(IndexFault::leads_elsewhere(place, key));
         }
+        let place = || self.map.scan.place(self.map.depth);
+        if let Err(repeated) = self.seen.borrow_mut().note(key) {
+            return self.map.refuse(match repeated {
+                Repeated::Key => IndexFault::duplicate(place(), key),
+                Repeated::TooMany => IndexFault::TooManyKeys { place: place(), keys_max: KEYS_MAX },
+            });
+        }
         if self.map.place.holds_records() {
-            self.map.scan.began_record(self.depth, key, self.depth > PACKAGE_DEPTH);
+            let is_shard = self.map.place == Place::Shards;
+            let begun = self.map.scan.began_record(self.depth, key, self.depth > PACKAGE_DEPTH, is_shard);
+            if let Err(fault) = begun {
+                return self.map.refuse(fault);
+            }
         }
         Ok(self.map.place.below(key))
     }

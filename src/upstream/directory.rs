@@ -21,12 +21,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
+use url::Url;
 
 use super::body::{Source, Turn};
 use super::error::{FetchError, Unavailable};
+use super::lead::{Unreachable, check_no_credential};
 use super::{Answer, Ask, Failure, Head, Method};
+use crate::conda::UpstreamPath;
 use crate::reading::{Held, Reader};
 use crate::semantics::{CacheControl, Conditions, EntityTag, Precondition, Span, Validators};
 
@@ -61,9 +65,37 @@ impl Directory {
         }
     }
 
+    /// Where a file would be.
+    pub(super) fn url_of(&self, path: &UpstreamPath) -> Option<Url> {
+        let root = std::path::absolute(&self.root).ok()?;
+        Url::from_directory_path(root).ok()?.join(&path.encoded()).ok()
+    }
+
+    /// The place that `url` means, as a URL whose path is that below the directory. Links are the kernel's to judge, on opening.
+    pub(super) fn relative(&self, url: &Url) -> Result<Url, Unreachable> {
+        if url.scheme() != "file" {
+            return Err(Unreachable::Outside);
+        }
+        check_no_credential(url)?;
+        let root = std::path::absolute(&self.root).ok().and_then(|root| Url::from_directory_path(root).ok());
+        let below = root.as_ref().and_then(|root| url.path().strip_prefix(root.path()));
+        let below = below.filter(|_| url.host().is_none()).ok_or(Unreachable::Outside)?;
+        Url::parse(&format!("file:///{below}")).map_err(|_| Unreachable::Malformed)
+    }
+
+    /// The path of what is asked for, decoded.
+    fn path_of(ask: &Ask<'_>) -> Result<String, Failure> {
+        let Some(lead) = ask.at else { return Ok(ask.path.decoded().to_owned()) };
+        let path = percent_decode_str(lead.url().path().trim_start_matches('/')).decode_utf8();
+        match path {
+            Ok(path) if lead.url().scheme() == "file" && !path.contains('\0') => Ok(path.into_owned()),
+            Ok(_) | Err(_) => Err(FetchError::Missing.into()),
+        }
+    }
+
     /// Looks the file up and holds the request's conditions against it.
     pub(super) async fn fetch(&self, ask: &Ask<'_>, turn: &Turn) -> Result<(Head, Source), Failure> {
-        let opened = self.open(ask.path.decoded(), turn).await?;
+        let opened = self.open(Self::path_of(ask)?, turn).await?;
         let Opened { file, length, validators } = opened;
         let precondition = ask.conditions.map_or(Precondition::Whole, |headers| {
             Conditions::of(headers).evaluate(&validators, Some(length))
@@ -90,8 +122,8 @@ impl Directory {
         Ok((Head { answer, validators, length, cache_control: CacheControl::default() }, source))
     }
 
-    async fn open(&self, path: &str, turn: &Turn) -> Result<Opened, Failure> {
-        let (root, path, held) = (Arc::clone(&self.root), path.to_owned(), Arc::clone(turn));
+    async fn open(&self, path: String, turn: &Turn) -> Result<Opened, Failure> {
+        let (root, held) = (Arc::clone(&self.root), Arc::clone(turn));
         let opening = tokio::task::spawn_blocking(move || {
             // A call that hangs keeps its turn, even if the request was given up: hung threads must not pile up without bound.
             let _held = held;

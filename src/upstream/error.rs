@@ -4,6 +4,8 @@
 
 use http::StatusCode;
 
+use super::lead::Unreachable;
+
 /// Why no upstream of a channel delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -30,6 +32,9 @@ pub enum Invalid {
     /// A redirect that is not followed.
     #[error("redirects {0}")]
     Redirect(RedirectFault),
+    /// The channel's index says that the file is where the gate does not go, by the configuration of now.
+    #[error("has an index that leads to a place {0}")]
+    Lead(Unreachable),
     /// A body with a content coding, though none was asked for.
     #[error("sends a content coding that was not asked for")]
     Coded,

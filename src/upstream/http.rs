@@ -38,7 +38,9 @@ use url::Url;
 use super::body::Source;
 use super::config::{self, Findings, UpstreamConfig};
 use super::error::{FetchError, Invalid, RedirectFault, Unavailable};
+use super::lead::{Unreachable, check_no_credential};
 use super::{Ask, Failure, Head, Method};
+use crate::conda::UpstreamPath;
 use crate::semantics::Conditions;
 
 use connect::{ConnectError, Connector, Proven, Reach};
@@ -68,6 +70,8 @@ pub(super) struct Http {
     origin: Origin,
     /// Origin, credential in the path if any, base path; no slash at the end. Never printed: see [`Credential`].
     base: String,
+    /// Origin and base path; no slash at the end.
+    place: String,
     credential: Credential,
     own: Client<Connector, Empty<Bytes>>,
     elsewhere: Client<Connector, Empty<Bytes>>,
@@ -114,12 +118,15 @@ impl Http {
             let connector = Connector::new(reach, tls.clone(), timeouts.connect, timeouts.tls_handshake);
             client(config, connector)
         };
-        let base = format!("{origin}{}{}", credential.path(), url.path().trim_end_matches('/'));
+        let path = url.path().trim_end_matches('/');
+        let base = format!("{origin}{}{path}", credential.path());
+        let place = format!("{origin}{path}");
         Some(Self {
             own: client(Reach::Own),
             elsewhere: client(Reach::Elsewhere { allowed: allowed.clone(), own: origin.clone() }),
             origin,
             base,
+            place,
             credential,
             allowed,
             missing_statuses,
@@ -130,6 +137,46 @@ impl Http {
     /// The origin, for logs.
     pub(super) fn name(&self) -> String {
         self.origin.to_string()
+    }
+
+    /// Where a file is, without the gate's credential.
+    pub(super) fn url_of(&self, path: &UpstreamPath) -> Option<Url> {
+        Url::parse(&format!("{}/{}", self.place, path.encoded())).ok()
+    }
+
+    /// Whether an index may point to `url`. Of the addresses behind the name the connector judges.
+    pub(super) fn reaches(&self, url: &Url) -> Result<(), Unreachable> {
+        self.check(url).map(|_| ())
+    }
+
+    fn check(&self, url: &Url) -> Result<Origin, Unreachable> {
+        let origin = Origin::of(url).ok_or(Unreachable::Malformed)?;
+        check_no_credential(url)?;
+        if origin == self.origin {
+            Ok(origin)
+        } else if self.origin.is_https && !origin.is_https {
+            Err(Unreachable::Downgrade)
+        } else if self.allowed.allow(&origin) {
+            Ok(origin)
+        } else {
+            Err(Unreachable::Host)
+        }
+    }
+
+    /// Where a request begins: at the file's path, or where an index said that it is.
+    fn start(&self, ask: &Ask<'_>) -> Result<(String, bool), Failure> {
+        let Some(lead) = ask.at else {
+            return Ok((format!("{}/{}", self.base, ask.path.encoded()), true));
+        };
+        let origin = self.check(lead.url()).map_err(|fault| {
+            let origin = Origin::of(lead.url()).map_or_else(String::new, |origin| origin.to_string());
+            Failure::new(FetchError::Invalid(Invalid::Lead(fault)), format!("an index leads to {origin}"))
+        })?;
+        if origin == self.origin {
+            // Its path is that of a file of the upstream's: a credential that stands in the path stands in this one, too.
+            return Ok((format!("{origin}{}{}", self.credential.path(), lead.url().path()), true));
+        }
+        Ok((lead.url().as_str().to_owned(), false))
     }
 
     /// Asks, and judges the answer's head.
@@ -163,9 +210,9 @@ impl Http {
         method: Method,
         headers: &HeaderMap,
     ) -> Result<(Response<Incoming>, Hop), Failure> {
-        let start = format!("{}/{}", self.base, ask.path.encoded());
+        let (start, is_own) = self.start(ask)?;
         let uri = Uri::try_from(start.as_str()).map_err(|error| Failure::new(malformed(), error))?;
-        let mut hop = Hop { uri, is_own: true, is_trusted: true };
+        let mut hop = Hop { uri, is_own, is_trusted: is_own };
         let mut trail = None;
         loop {
             let response = self.send(&hop, method, headers).await?;

@@ -44,7 +44,7 @@ impl Subject {
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Result<Fetched, FetchError> {
         let path = upstream_path(path);
         let headers = header_map(headers);
-        self.upstreams.fetch(&Ask { method, path: &path, conditions: Some(&headers) }).await
+        self.upstreams.fetch(&Ask { method, path: &path, at: None, conditions: Some(&headers) }).await
     }
 
     /// Asks for [`FILE`] and reads it all.

@@ -223,7 +223,8 @@ impl Import {
             }
         }
         let inspection = self.shelf.inspection(channel, member.path());
-        let begun = inspection.map(|inspection| inspection.begin()).transpose();
+        let upstream = channel.upstreams.position(&member.facts.upstream).unwrap_or(0);
+        let begun = inspection.map(|inspection| inspection.begin(upstream)).transpose();
         let mut inspection = begun.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ImportError::Busy,
             _ => ImportError::Inspection(error),
@@ -249,7 +250,7 @@ impl Import {
         if let Some(inspection) = inspection {
             let passed = inspection.end().map_err(|refused| ImportError::Refused(refused.to_string()))?;
             generation = passed.generation;
-            proof = Proof::Inspected;
+            proof = if passed.leads_away { Proof::Leading } else { Proof::Inspected };
         }
         let now = self.shelf.clock().now();
         let facts = Facts {

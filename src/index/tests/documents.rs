@@ -183,23 +183,61 @@ fn index_that_leads_elsewhere_is_refused_and_the_fault_says_where() {
 }
 
 #[test]
-fn repeated_or_escaped_key_hides_nothing() {
+fn escaped_key_hides_nothing() {
     let rows = [
-        ("last base_url", r#"{"info": {"base_url": "", "base_url": "https://a.example"}}"#),
-        ("first base_url", r#"{"info": {"base_url": "https://a.example", "base_url": ""}}"#),
-        ("first info", r#"{"info": {"base_url": "https://a.example"}, "info": {}}"#),
-        ("last info", r#"{"info": {}, "packages": {}, "info": {"base_url": "https://a.example"}}"#),
         ("escaped key", r#"{"info": {"base\u005furl": "https://a.example"}}"#),
         ("escaped parent", r#"{"\u0069nfo": {"base_url": "https://a.example"}}"#),
         ("escaped value", r#"{"info": {"base_url": "\u0068ttps\u003a//a.example"}}"#),
-        (
-            "repeated record",
-            r#"{"packages": {"x-1-0.conda": {}, "x-1-0.conda": {"url": "https://a.example"}}}"#,
-        ),
+        ("second value", r#"{"info": {"x": {"base_url": "", "base_url": "https://a.example"}}}"#),
     ];
     for (name, text) in rows {
         let kind = verdict(JSON, text.as_bytes()).map_err(|(kind, _)| kind);
         assert_eq!(kind, Err(FaultKind::LeadsElsewhere), "{name}");
+    }
+}
+
+/// Clients differ on which of two counts: serde has the last or an error, others have the first.
+#[test]
+fn key_that_somebody_goes_by_must_not_be_there_twice() {
+    let rows = [
+        (
+            "the last base_url",
+            r#"{"info": {"base_url": "", "base_url": "x"}}"#,
+            r#"info has the key "base_url" twice"#,
+        ),
+        ("info", r#"{"info": {}, "packages": {}, "info": {}}"#, r#"the document has the key "info" twice"#),
+        ("packages", r#"{"packages": {}, "packages": {}}"#, r#"the document has the key "packages" twice"#),
+        (
+            "escaped",
+            r#"{"packages": {}, "packa\u0067es": {}}"#,
+            r#"the document has the key "packages" twice"#,
+        ),
+        ("unknown", r#"{"x": 1, "x": 1}"#, r#"the document has the key "x" twice"#),
+        ("group", r#"{"v3": {"whl": {}, "whl": {}}}"#, r#"v3 has the key "whl" twice"#),
+        (
+            "name",
+            r#"{"packages": {"x-1-0.conda": {"name": "x", "name": "y"}}}"#,
+            r#"packages["x-1-0.conda"] has the key "name" twice"#,
+        ),
+        (
+            "sha256",
+            r#"{"packages.conda": {"x": {"sha256": "", "a": 1, "sha256": ""}}}"#,
+            r#"["packages.conda"].x has the key "sha256" twice"#,
+        ),
+        (
+            "url of v3",
+            r#"{"v3": {"whl": {"x": {"url": "x.whl", "url": "y.whl"}}}}"#,
+            r#"v3.whl.x has the key "url" twice"#,
+        ),
+    ];
+    for (name, text, words) in rows {
+        assert_eq!(verdict(JSON, text.as_bytes()), Err((FaultKind::Duplicate, words.to_owned())), "{name}");
+    }
+    for (name, text) in [
+        ("what nobody goes by", r#"{"packages": {"x-1-0.conda": {"license": "a", "license": "b"}}}"#),
+        ("names below", r#"{"packages": {"x-1-0.conda": {"a": {"name": 1, "name": 2}}}}"#),
+    ] {
+        assert_eq!(verdict(JSON, text.as_bytes()), Ok(()), "{name}");
     }
 }
 

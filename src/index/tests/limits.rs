@@ -11,6 +11,8 @@ const SMALL: Limits = Limits {
     ratio_free_bytes: 128 << 10,
     token_bytes_max: 1 << 10,
     depth_max: 8,
+    records_max: 10,
+    shards_max: 5,
 };
 
 fn array_of_zeros(bytes: usize) -> Vec<u8> {
@@ -27,6 +29,7 @@ fn default_limits_are_as_documented() {
     assert_eq!(limits.decompressed_bytes_max, 1 << 32);
     assert_eq!((limits.ratio_max, limits.ratio_free_bytes), (200, 16 << 20));
     assert_eq!((limits.token_bytes_max, limits.depth_max), (1 << 20, 64));
+    assert_eq!((limits.records_max, limits.shards_max), (5_000_000, 1_000_000));
 }
 
 #[test]
@@ -92,6 +95,36 @@ fn long_key_string_or_blank_is_refused_before_it_fills_memory() {
         rmp_serde::to_vec(&[("a", long)].into_iter().collect::<std::collections::BTreeMap<_, _>>()).unwrap();
     let found = fault(IndexKind::Shard, &zstd(&text), &Limits { ratio_max: 1 << 20, ..SMALL });
     assert!(matches!(found, IndexFault::TokenTooLong { bytes_max: 1024 }), "msgpack: {found}");
+}
+
+#[test]
+fn records_and_shards_are_counted_over_all_sections() {
+    let records = |count: usize| -> serde_json::Map<String, Value> {
+        (0..count).map(|n| (format!("x-{n}-0.conda"), Value::Object(Default::default()))).collect()
+    };
+    let of = |first, second, third| serde_json::json!({"packages": records(first), "packages.conda": records(second), "v3": {"conda": records(third)}});
+    for (kind, bytes) in in_every_form(&of(3, 4, 3)) {
+        assert!(inspect(kind, &bytes[..], &SMALL).is_ok(), "{kind:?}");
+    }
+    for (kind, bytes) in in_every_form(&of(3, 4, 4)) {
+        let found = fault(kind, &bytes, &SMALL);
+        assert!(matches!(found, IndexFault::TooManyRecords { records_max: 10 }), "{kind:?}: {found}");
+        assert_eq!(found.kind(), FaultKind::OverLimit);
+    }
+    let shards = |count| msgpack(&serde_json::json!({"shards": records(count)}));
+    assert!(inspect(IndexKind::ShardIndex, &shards(5)[..], &SMALL).is_ok());
+    let found = fault(IndexKind::ShardIndex, &shards(6), &SMALL);
+    assert!(matches!(found, IndexFault::TooManyShards { shards_max: 5 }), "{found}");
+}
+
+#[test]
+fn documents_own_keys_are_few() {
+    let keys = |count: usize| -> Value {
+        (0..count).map(|n| (format!("k{n}"), Value::Null)).collect::<serde_json::Map<_, _>>().into()
+    };
+    assert_eq!(verdict(JSON, keys(64).to_string().as_bytes()), Ok(()));
+    let found = fault(JSON, keys(65).to_string().as_bytes(), &Limits::default());
+    assert!(matches!(found, IndexFault::TooManyKeys { keys_max: 64, .. }), "{found}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ async fn readers_go_on_when_the_disk_is_full_in_the_middle() {
 struct Never;
 
 impl Inspect for Never {
-    fn begin(&self) -> std::io::Result<Box<dyn Inspection>> {
+    fn begin(&self, _: usize) -> std::io::Result<Box<dyn Inspection>> {
         panic!("what cannot be kept cannot be inspected")
     }
 }

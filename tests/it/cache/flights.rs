@@ -376,7 +376,7 @@ struct Inspector {
 struct OneFile(Result<Passed, Refused>, usize);
 
 impl Inspect for Inspector {
-    fn begin(&self) -> io::Result<Box<dyn Inspection>> {
+    fn begin(&self, _: usize) -> io::Result<Box<dyn Inspection>> {
         self.turn?;
         Ok(Box::new(OneFile(self.says.clone(), 0)))
     }
@@ -419,7 +419,8 @@ async fn file_to_be_inspected_lands_when_it_has_passed() {
         assert_eq!(stage.kept(&order).await, None);
     }
     let stage = Stage::new();
-    let order = stage.order(&upstreams(&[&server]), inspector(Ok(Passed { generation }), Ok(())));
+    let order = stage
+        .order(&upstreams(&[&server]), inspector(Ok(Passed { generation, ..Passed::default() }), Ok(())));
     let (first, second) = tokio::join!(stage.fetch(&order), stage.fetch(&order));
     for landed in [first, second] {
         let Ok(Landed::Whole(object)) = landed else { panic!("served before its inspection") };

@@ -95,7 +95,7 @@ impl Stage {
     pub fn order(&self, upstreams: &Arc<Upstreams>, check: Check) -> Order {
         let path = UpstreamPath::of(&Location::parse(FILE)).unwrap();
         let key = Key::new(&ChannelName::parse("conda-forge").unwrap(), upstreams.id(), &path);
-        Order { key, path, upstreams: Arc::clone(upstreams), check, held: None }
+        Order { key, path, at: None, upstreams: Arc::clone(upstreams), check, held: None }
     }
 
     pub async fn fetch(&self, order: &Order) -> Result<Landed, FillError> {

@@ -14,7 +14,7 @@ use crate::support::faulty::{Faulty, Reply};
 use crate::support::gate::Gate;
 
 /// From the cache, where nothing is fresh, so that the upstream is asked each time.
-const CACHED: &str = "cache.revalidate_after = \"0s\"";
+pub(super) const CACHED: &str = "cache.revalidate_after = \"0s\"";
 
 /// Past the cache, where indexes are spooled.
 const SPOOLED: &str = "cache.enabled = false";
@@ -36,7 +36,7 @@ const FORMS: [&str; 9] = [
     "7b257ca3da3286f051d2735e28cd4174744c46b7e7b2257eadb5b263f485aeb1.msgpack.zst",
 ];
 
-fn zst(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn zst(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
@@ -47,7 +47,7 @@ fn bz2(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A document in the form of a file of this name.
-fn encode(form: &str, document: &Value) -> Vec<u8> {
+pub(super) fn encode(form: &str, document: &Value) -> Vec<u8> {
     let json = document.to_string().into_bytes();
     match form.rsplit('.').next().unwrap() {
         "bz2" => bz2(&json),
@@ -58,7 +58,7 @@ fn encode(form: &str, document: &Value) -> Vec<u8> {
 }
 
 /// An index in a form, with these members of `info` and of its one record.
-fn index(form: &str, info: &Value, record: &Value) -> Vec<u8> {
+pub(super) fn index(form: &str, info: &Value, record: &Value) -> Vec<u8> {
     let record = merged(json!({ "name": "x", "version": "1.0", "build": "0", "sha256": "00" }), record);
     let packages = json!({ "x-1.0-0.conda": record });
     let info = merged(json!({ "subdir": "linux-64" }), info);
@@ -84,14 +84,14 @@ fn merged(mut onto: Value, from: &Value) -> Value {
 
 /// What an upstream holds, by path; changed while it runs.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<HashMap<String, Reply>>>);
+pub(super) struct Shelf(Arc<Mutex<HashMap<String, Reply>>>);
 
 impl Shelf {
-    fn put(&self, path: &str, reply: Reply) {
+    pub(super) fn put(&self, path: &str, reply: Reply) {
         self.0.lock().unwrap().insert(path.to_owned(), reply);
     }
 
-    async fn serve(&self) -> Faulty {
+    pub(super) async fn serve(&self) -> Faulty {
         let shelf = Arc::clone(&self.0);
         Faulty::start(move |seen| {
             let held = shelf.lock().unwrap().get(&seen.target).cloned();
@@ -110,7 +110,7 @@ async fn gate_of(upstream: &Faulty, settings: &str) -> Gate {
 }
 
 /// What the gate counted under a verdict on an index.
-async fn counted(gate: &Gate, verdict: &str) -> u64 {
+pub(super) async fn counted(gate: &Gate, verdict: &str) -> u64 {
     let page = client::ask(gate.admin(), "GET", "/metrics", &[]).await;
     let page = String::from_utf8(page.body).unwrap();
     let line = format!("channelgate_index_inspections_total{{verdict=\"{verdict}\"}} ");
@@ -128,7 +128,6 @@ async fn index_that_leads_elsewhere_is_refused_in_every_form() {
         for (name, info, record) in [
             ("base_url", json!({ "base_url": away }), nothing.clone()),
             ("base_url without scheme", json!({ "base_url": "//elsewhere.test/" }), nothing.clone()),
-            ("base_url above", json!({ "base_url": "../other" }), nothing.clone()),
             ("shards_base_url", json!({ "shards_base_url": away }), nothing.clone()),
             ("subdir", json!({ "subdir": away }), nothing.clone()),
             ("record's url", nothing.clone(), json!({ "url": format!("{away}x-1.0-0.conda") })),

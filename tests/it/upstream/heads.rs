@@ -391,7 +391,7 @@ async fn fetch_that_begins_elsewhere_asks_all_in_turn() {
         let configs: Vec<_> = servers.iter().map(|server| config(&server.url("/chan"))).collect();
         let subject = Subject::new(&configs);
         let path = upstream_path(FILE);
-        let ask = Ask { method: Method::Get, path: &path, conditions: None };
+        let ask = Ask { method: Method::Get, path: &path, at: None, conditions: None };
         let fetched = subject.upstreams.fetch_from(start, &ask).await.ok().unwrap();
         assert_eq!(fetched.upstream, answers, "{name}");
         assert_eq!(subject.upstreams.name(answers), servers[answers].url(""), "{name}");
