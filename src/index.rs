@@ -60,7 +60,10 @@
 //! [`inspect`] does no I/O of its own; nothing here knows HTTP or changes what an index says. Read `index/walk.rs` next, then
 //! `index/indexes.rs`.
 
+mod assembly;
+mod channeldata;
 mod digests;
+mod document;
 mod family;
 mod fault;
 mod indexes;
@@ -70,16 +73,22 @@ mod kind;
 mod leads;
 mod making;
 mod meter;
+mod msgpack;
 mod offers;
+mod pack;
 mod patch;
 mod records;
 mod reference;
 mod repeats;
+mod scanner;
+mod selection;
 mod shard_index;
+mod shards;
 mod sorting;
 mod sources;
 mod table;
 mod walk;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +97,9 @@ use std::io::{BufReader, Read};
 
 use serde::de::DeserializeSeed;
 
+pub use self::assembly::Assembly;
+pub use self::channeldata::filter_channeldata;
+pub use self::document::{Document, Record};
 pub use self::fault::{FaultKind, Format, IndexFault};
 pub use self::indexes::Indexes;
 pub use self::inspector::{Config, InspectError, Inspector};
@@ -96,8 +108,11 @@ pub use self::leads::Leads;
 use self::leads::Surroundings;
 use self::meter::{Decoded, Scan};
 pub use self::offers::{Offer, offers};
+pub use self::pack::{Ancestry, Found, KEPT, Pack, Packed};
 use self::records::Sink;
+pub use self::selection::Selection;
 use self::walk::{Place, Walk};
+pub use self::writing::{write_json, write_zst};
 use crate::cache::Sha256;
 
 /// What an inspection may cost. Each limit, when met, is a fault of kind [`FaultKind::OverLimit`].

@@ -1,10 +1,14 @@
 //! Tests of the inspection, by what they throw at it. Each table's first column is the row's name.
 
+mod companions;
 mod documents;
 mod families;
 mod leads;
 mod limits;
+mod made;
 mod offered;
+mod packs;
+mod parsed;
 mod patches;
 mod properties;
 mod references;

@@ -165,7 +165,7 @@ fn elsewhere(key: &str, other: Place) -> Place {
 }
 
 /// `v3` (CEP 48) and whatever follows it.
-fn is_revision(key: &str) -> bool {
+pub(super) fn is_revision(key: &str) -> bool {
     key.strip_prefix('v')
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
