@@ -55,6 +55,7 @@
 //! | `family.rs`, `making.rs`, [`Indexes`] (`indexes.rs`) | one generation in all representations |
 //! | `sources.rs`, `digests.rs` | what is held of a directory; what proves a package, and where it is |
 //! | `shard_index.rs` | an index of shards that leads elsewhere, rewritten |
+//! | [`Seen`] (`seen.rs`) | when a directory's artifacts were first seen |
 //! | [`Inspector`] (`inspector.rs`) | indexes that pass by the cache: spooled, inspected, served |
 //!
 //! [`inspect`] does no I/O of its own; nothing here knows HTTP or changes what an index says. Read `index/walk.rs` next, then
@@ -81,6 +82,7 @@ mod records;
 mod reference;
 mod repeats;
 mod scanner;
+mod seen;
 mod selection;
 mod shard_index;
 mod shards;
@@ -110,6 +112,7 @@ use self::meter::{Decoded, Scan};
 pub use self::offers::{Offer, offers};
 pub use self::pack::{Ancestry, Found, KEPT, Pack, Packed};
 use self::records::Sink;
+pub use self::seen::{Ages, Seen, Unsettled};
 pub use self::selection::Selection;
 use self::walk::{Place, Walk};
 pub use self::writing::{write_json, write_zst};

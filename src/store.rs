@@ -14,6 +14,8 @@
 //! - Every change also appends one record to the **audit** ([`AuditRecord`]), in the same transaction: who, what, before, after. A call that
 //!   changes nothing leaves none.
 //! - A token never comes back to life: no call moves an end, and none moves the expiry of a token that is dead.
+//! - What is not a change, because no verdict on a token depends on it, is neither in the feed nor in the audit: the last use of tokens, and
+//!   when artifacts were first seen.
 //! - Every call has a timeout ([`Config::query_timeout`]). `now` is an argument: a store reads no clock.
 //!
 //! This module never caches, decides or logs. Read [`crate::verify`] next.
@@ -22,6 +24,7 @@ mod audit;
 mod embedded;
 mod error;
 mod record;
+mod seen;
 mod terms;
 
 use std::time::Duration;
@@ -34,6 +37,7 @@ pub use record::{
     Placed, Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used,
     Which,
 };
+pub use seen::{SeenDigest, SeenDirectory, Sighting};
 pub use terms::{Expected, RequestKey, Terms, Version};
 
 use crate::account::{Grant, Group, Organization, Role, Seat, Subscription};
@@ -623,6 +627,137 @@ impl Store {
     pub async fn verify_audit(&self, head: Option<AuditHash>) -> Result<AuditVerdict, StoreError> {
         match self {
             Self::Embedded(embedded) => embedded.verify_audit(head).await,
+        }
+    }
+
+    /// What is recorded of a channel's directory (`linux-64/`, `label/dev/noarch/`); `None` if nothing ever was.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn seen_directory(
+        &self,
+        channel: &str,
+        path: &str,
+    ) -> Result<Option<SeenDirectory>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.seen_directory(channel, path).await,
+        }
+    }
+
+    /// Begins a directory's baseline, unless that was done before: then it is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if the store keeps as many directories as it can.
+    pub async fn begin_baseline(
+        &self,
+        channel: &str,
+        path: &str,
+        now: Timestamp,
+    ) -> Result<SeenDirectory, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.begin_baseline(channel, path, now).await,
+        }
+    }
+
+    /// Ends a directory's baseline: what is recorded from now on is new. Doing so again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn complete_baseline(
+        &self,
+        directory: &SeenDirectory,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.complete_baseline(directory, now).await,
+        }
+    }
+
+    /// What is recorded of each of a page of artifacts, in their order; records nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn sightings(
+        &self,
+        directory: &SeenDirectory,
+        digests: &[SeenDigest],
+    ) -> Result<Vec<Option<Sighting>>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.sightings(directory, digests).await,
+        }
+    }
+
+    /// Records those of a page of artifacts that were not seen before, as part of the baseline or as first seen `now`, and returns what is
+    /// recorded of each, in their order. What the same subdirectory knows of one under another label counts here too, as
+    /// [`Sighting::elsewhere`] says. However many gates record one, it is recorded once.
+    ///
+    /// Takes the write lock for as long as a page takes: pause between pages.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn record_seen(
+        &self,
+        directory: &SeenDirectory,
+        digests: &[SeenDigest],
+        now: Timestamp,
+    ) -> Result<Vec<Sighting>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.record_seen(directory, digests, now).await,
+        }
+    }
+
+    /// Takes it upon the caller to mark all that a directory lists and to drop what it no longer lists; false if somebody did so after
+    /// `not_since`, or if the baseline is not complete.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn begin_count(
+        &self,
+        directory: &SeenDirectory,
+        not_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.begin_count(directory, not_since, now).await,
+        }
+    }
+
+    /// Marks a page of artifacts as listed `now`.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn mark_listed(
+        &self,
+        directory: &SeenDirectory,
+        digests: &[SeenDigest],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.mark_listed(directory, digests, now).await,
+        }
+    }
+
+    /// Drops those of a page of a directory's artifacts, beginning behind `after`, that were last marked before `before`. Returns how many
+    /// it dropped, and behind which the next page begins; `None` if there was none left.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn drop_unlisted(
+        &self,
+        directory: &SeenDirectory,
+        after: Option<&SeenDigest>,
+        before: Timestamp,
+    ) -> Result<(u64, Option<SeenDigest>), StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.drop_unlisted(directory, after, before).await,
         }
     }
 

@@ -24,6 +24,7 @@ mod open;
 mod organizations;
 mod row;
 mod seats;
+mod seen;
 mod sync;
 mod tokens;
 mod uses;

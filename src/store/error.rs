@@ -142,6 +142,14 @@ pub enum Conflict {
         /// How many.
         max: u32,
     },
+    /// No more directories' artifacts can be recorded.
+    #[error(
+        "the artifacts of {max} directories are recorded already, which is the most there can be; take the quarantine off channels that need none"
+    )]
+    SeenDirectories {
+        /// How many.
+        max: u32,
+    },
     /// The group's name is taken.
     #[error("organization \"{organization}\" has a group \"{name}\" already; choose another name")]
     Group {

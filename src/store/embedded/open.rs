@@ -228,6 +228,7 @@ fn migrations() -> Vec<Migration> {
         (3, "operators' tokens and the keys of requests", include_str!("migrations/0003_api.sql")),
         (4, "subscriptions of tokens, indexes for millions", include_str!("migrations/0004_size.sql")),
         (5, "grants of packages and labels", include_str!("migrations/0005_views.sql")),
+        (6, "when artifacts were first seen", include_str!("migrations/0006_seen.sql")),
     ];
     let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
