@@ -61,7 +61,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     admin: Arc<Admin>,
     upstream_meters: upstream::Meters,
-    indexes: Option<Indexes>,
+    indexes: Indexes,
     tls: Option<Arc<Tls>>,
     started_with: Config,
     shutdown: Shutdown,
@@ -94,8 +94,8 @@ impl App {
         let verifier = Verifier::new(store.clone(), clock.clone(), parts::verify(config), verify_meters);
 
         let cache = parts::cache(config, &clock, &metrics).await?;
-        let indexes = cache.map(|cache| parts::indexes(config, cache, &clock, &metrics));
-        let routing = parts::routing(config, routes, indexes.as_ref());
+        let indexes = parts::indexes(config, cache, Some(&store), &clock, &metrics);
+        let routing = parts::routing(config, routes, &indexes, config.cache.enabled);
         let surroundings = parts::surroundings(&routing);
 
         let data = Bound::bind(config.listen.address)?;
@@ -128,8 +128,7 @@ impl App {
             tokio::spawn(ledger.clone().keep(begun())),
             tokio::spawn(head::tell(store.clone(), begun())),
         ];
-        let disk = indexes.as_ref().map(|indexes| indexes.cache().disk().clone());
-        companions.extend(disk.map(|disk| tokio::spawn(disk.keep(begun()))));
+        companions.push(tokio::spawn(indexes.cache().disk().clone().keep(begun())));
         let limits = parts::server(config);
         let meters = |plane| server::Meters::register(metrics.registry(), plane);
         let planes = vec![
@@ -209,7 +208,7 @@ impl App {
 
     /// The package cache, if there is one.
     pub fn cache(&self) -> Option<&Cache> {
-        self.indexes.as_ref().map(Indexes::cache)
+        self.started_with.cache.enabled.then(|| self.indexes.cache())
     }
 
     /// Takes up a new configuration: channels, upstreams, how long what is cached is right, trusted proxies, and the certificate files anew. Returns the keys that differ
@@ -223,7 +222,7 @@ impl App {
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
-        let routing = parts::routing(config, routes, self.indexes.as_ref());
+        let routing = parts::routing(config, routes, &self.indexes, self.started_with.cache.enabled);
         self.admin.reconfigure(parts::surroundings(&routing));
         self.gateway.reconfigure(routing);
         Ok(parts::needing_restart(&self.started_with, config))

@@ -74,7 +74,7 @@ use self::negative::Absent;
 use self::refresh::{Refreshing, Trouble};
 use crate::clock::{Clock, Timestamp};
 use crate::conda::{ChannelName, UpstreamPath};
-use crate::semantics::{Freshness, Patience};
+use crate::semantics::{Freshness, Patience, Span};
 use crate::upstream::{Ask, FetchError, Fetched, Lead, Method, Upstreams};
 
 /// The cache of one gate. Clones share everything but their [`Rules`].
@@ -150,12 +150,25 @@ pub enum Kind {
 pub enum Supply {
     /// A whole one.
     Object(Object, CacheStatus),
+    /// One that is a part of an object.
+    Portion(Portion, CacheStatus),
     /// One that is on its way into the cache.
     Filling(Filling, CacheStatus),
     /// One that passes by the cache's disk.
     Through(Through, CacheStatus),
     /// The head of an upstream's answer to HEAD.
     Head(Box<Fetched>),
+}
+
+/// A file that is kept with others in one object: a shard of those that the gate made.
+#[derive(Clone)]
+pub struct Portion {
+    /// What holds it.
+    pub object: Object,
+    /// Where it is in the object's body.
+    pub span: Span,
+    /// The digest of its bytes, which is its name.
+    pub sha256: Sha256,
 }
 
 /// Why there is no file to serve.
@@ -439,7 +452,10 @@ impl Supply {
     /// How the request fared.
     pub fn status(&self) -> CacheStatus {
         match self {
-            Self::Object(_, status) | Self::Filling(_, status) | Self::Through(_, status) => *status,
+            Self::Object(_, status)
+            | Self::Portion(_, status)
+            | Self::Filling(_, status)
+            | Self::Through(_, status) => *status,
             Self::Head(_) => CacheStatus::Passed,
         }
     }

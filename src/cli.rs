@@ -15,6 +15,7 @@ mod cache;
 mod channel;
 pub mod explain;
 mod group;
+mod index;
 mod org;
 mod output;
 mod ready;
@@ -130,6 +131,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Session::during(&read()?.1, yes, audit).await;
         }
         Command::Cache(command) => return cache::run(command, &read()?.1).await,
+        Command::Index(command) => {
+            let index = async |session: &Session<'_>| index::run(command, session).await;
+            return Session::during(&read()?.1, yes, index).await;
+        }
         Command::Explain { url, headers, output } => {
             let request = explain::Request::read(&url, &headers)?;
             let explain = async |session: &Session<'_>| explain::run(&request, session, output).await;

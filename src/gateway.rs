@@ -73,8 +73,10 @@ pub struct Routing {
     pub routes: Routes,
     /// The inspection of indexes that are not kept.
     pub inspector: Inspector,
-    /// Their indexes, and the cache that keeps them and all other files; `None` passes everything on as it comes.
-    pub indexes: Option<Indexes>,
+    /// Their indexes, and the cache that keeps them and all other files.
+    pub indexes: Indexes,
+    /// Whether other files than indexes are kept; else they pass on as they come.
+    pub keeps: bool,
 }
 
 /// The data plane. Clients' requests go in, responses come out.

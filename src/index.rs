@@ -55,7 +55,9 @@
 //! | `family.rs`, `making.rs`, [`Indexes`] (`indexes.rs`) | one generation in all representations |
 //! | `sources.rs`, `digests.rs` | what is held of a directory; what proves a package, and where it is |
 //! | `shard_index.rs` | an index of shards that leads elsewhere, rewritten |
+//! | `document.rs`, `selection.rs`, `writing.rs`, `pack.rs`, `channeldata.rs` | a document in memory, and what is made of what is seen of it |
 //! | [`Seen`] (`seen.rs`) | when a directory's artifacts were first seen |
+//! | [`Wanted`] (`views.rs`) | what a caller may see: the upstream's own, or made |
 //! | [`Inspector`] (`inspector.rs`) | indexes that pass by the cache: spooled, inspected, served |
 //!
 //! [`inspect`] does no I/O of its own; nothing here knows HTTP or changes what an index says. Read `index/walk.rs` next, then
@@ -89,6 +91,7 @@ mod shards;
 mod sorting;
 mod sources;
 mod table;
+mod views;
 mod walk;
 mod writing;
 
@@ -114,6 +117,7 @@ pub use self::pack::{Ancestry, Found, KEPT, Pack, Packed};
 use self::records::Sink;
 pub use self::seen::{Ages, Seen, Unsettled};
 pub use self::selection::Selection;
+pub use self::views::{Held, JudgeError, Judged, Passing, Sight, SupplyError, Tally, Wanted};
 use self::walk::{Place, Walk};
 pub use self::writing::{write_json, write_zst};
 use crate::cache::Sha256;

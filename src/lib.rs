@@ -48,7 +48,7 @@
 //! | an upstream kind | `upstream/<kind>.rs`, a variant in `upstream.rs`, `config/raw.rs`, the reference configuration |
 //! | a metric | `metrics.rs` or the component's `meters.rs`, one increment, README |
 //! | a store backend | `store/<name>.rs`, a variant, `config/raw.rs`, a line in the contract suite |
-//! | a kind of file to the cache | `cache.rs` (`Kind`), `index/indexes.rs` (`supply`) |
+//! | a kind of file to the cache | `cache.rs` (`Kind`), `index/views.rs` (`Subject`) |
 //! | a route of the admin API | `admin/<resource>.rs`, its name in that file's `router`, `tests/it/admin/<resource>.rs` |
 //! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |

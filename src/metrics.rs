@@ -22,6 +22,8 @@ struct Instruments {
     duration: Histogram,
     first_byte: HistogramVec,
     inspections: IntCounterVec,
+    made: IntCounterVec,
+    making: HistogramVec,
     rule_matches: IntCounterVec,
 }
 
@@ -166,6 +168,53 @@ impl Inspection {
     }
 }
 
+/// What the gate makes of indexes, for `channelgate_index_made_total` and `channelgate_index_making_seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeKind {
+    /// An index or run exports in JSON.
+    Document,
+    /// Channel data.
+    Names,
+    /// All shards of a directory, with their index.
+    Pack,
+    /// The document of a directory whose upstream has nothing but shards.
+    Assembled,
+}
+
+impl MadeKind {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Names => "names",
+            Self::Pack => "shards",
+            Self::Assembled => "assembled",
+        }
+    }
+}
+
+/// What came of asking for something that the gate makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// It was made.
+    Made,
+    /// It had been made before.
+    Kept,
+    /// It could not be made; what was made before may have been served.
+    Failed,
+}
+
+impl Making {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Metrics {
     /// New metrics in a registry of their own, so that two gates in one process do not count together.
     ///
@@ -199,6 +248,14 @@ impl Metrics {
             "Indexes asked for and not answered with 304, by what their inspection said.",
             "verdict",
         )?;
+        let made = IntCounterVec::new(
+            Opts::new(
+                "channelgate_index_made_total",
+                "Files asked for that the gate makes of indexes, by what they are and what came of it.",
+            ),
+            &["kind", "outcome"],
+        )?;
+        registry.register(Box::new(made.clone()))?;
         let rule_matches = IntCounterVec::new(
             Opts::new(
                 "channelgate_rule_matches_total",
@@ -224,6 +281,11 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(first_byte.clone()))?;
+        let making = HistogramVec::new(
+            seconds("channelgate_index_making_seconds", "How long it took to make a file of indexes."),
+            &["kind"],
+        )?;
+        registry.register(Box::new(making.clone()))?;
         Ok(Self(Arc::new(Instruments {
             registry,
             requests,
@@ -232,6 +294,8 @@ impl Metrics {
             duration,
             first_byte,
             inspections,
+            made,
+            making,
             rule_matches,
         })))
     }
@@ -260,6 +324,16 @@ impl Metrics {
     /// An index was asked for, with this result.
     pub fn index_inspected(&self, inspection: Inspection) {
         self.0.inspections.with_label_values(&[inspection.as_str()]).inc();
+    }
+
+    /// Something was asked for that the gate makes of indexes.
+    pub fn index_made(&self, kind: MadeKind, outcome: Making) {
+        self.0.made.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
+    }
+
+    /// Making one took so many seconds.
+    pub fn index_making_took(&self, kind: MadeKind, seconds: f64) {
+        self.0.making.with_label_values(&[kind.as_str()]).observe(seconds);
     }
 
     /// A package was asked for that a rule was for: `allow`, `block` or `quarantine`, and `enforce` or `shadow`.

@@ -328,6 +328,17 @@ impl Store {
         }
     }
 
+    /// The digest of a token's value, under which [`token_by_digest`](Self::token_by_digest) knows all of it.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn token_digest(&self, id: TokenId) -> Result<Option<TokenDigest>, StoreError> {
+        match self {
+            Self::Embedded(embedded) => embedded.token_digest(id).await,
+        }
+    }
+
     /// The organization's latest token of this name. If one lives, it is this one: a name is given again only when its bearer is dead.
     ///
     /// # Errors

@@ -10,10 +10,11 @@ use crate::cache::{self, Cache, Disk, DiskConfig};
 use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Listen, Network};
 use crate::gateway::{Routes, Routing};
-use crate::index::{self, Indexes, Inspector};
+use crate::index::{self, Indexes, Inspector, Seen};
 use crate::metrics::Metrics;
 use crate::semantics::Patience;
 use crate::server::{self, Tls};
+use crate::store::Store;
 use crate::upstream::{self, UpstreamConfig, Upstreams};
 use crate::{gateway, store, verify};
 
@@ -68,8 +69,9 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
     Ok(Parts { tls, routes: Routes::new(routes) })
 }
 
-/// Everything about channels that a reload replaces: `routes` as the configuration says that they are served, from `cache` if there is one.
-pub(super) fn routing(config: &Config, routes: Routes, indexes: Option<&Indexes>) -> Routing {
+/// Everything about channels that a reload replaces: `routes` as the configuration says that they are served. Whether files are kept is what
+/// the gate was started with.
+pub(super) fn routing(config: &Config, routes: Routes, indexes: &Indexes, keeps: bool) -> Routing {
     Routing {
         config: gateway::Config {
             path_bytes_max: config.limits.path_bytes_max,
@@ -77,7 +79,8 @@ pub(super) fn routing(config: &Config, routes: Routes, indexes: Option<&Indexes>
         },
         routes,
         inspector: Inspector::new(inspection(config)),
-        indexes: indexes.map(|indexes| indexes.under(inspection(config), rules(config))),
+        indexes: indexes.under(inspection(config), rules(config)),
+        keeps,
     }
 }
 
@@ -97,37 +100,56 @@ pub(super) fn inspection(config: &Config) -> index::Config {
         inspections_max: config.index.inspections_max,
         spool_bytes_max: config.index.spool_max,
         wait: config.index.wait_timeout,
+        memory_bytes_max: config.index.memory,
         ..index::Config::new(config.cache.directory.clone())
     }
 }
 
-/// The indexes in a cache.
-pub(super) fn indexes(config: &Config, cache: Cache, clock: &Clock, metrics: &Metrics) -> Indexes {
-    Indexes::new(inspection(config), cache, clock.clone(), metrics.clone())
+/// The indexes in a cache. Without a store nobody knows since when there is what they name.
+pub(super) fn indexes(
+    config: &Config,
+    cache: Cache,
+    store: Option<&Store>,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Indexes {
+    let seen = store.map(|store| Seen::new(store.clone(), clock.clone()));
+    Indexes::new(inspection(config), cache, seen, clock.clone(), metrics.clone())
 }
 
-/// Opens the package cache, if there is to be one: what dead processes left half done is removed, what is whole is found.
+/// Opens the package cache: what dead processes left half done is removed, what is whole is found. Where there is to be none, indexes are kept
+/// all the same, for they cannot be made of anything else: in a directory of their own, as many as `index.spool_max` allows.
 ///
 /// # Errors
 ///
 /// Its directory cannot be used.
-pub async fn cache(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<Option<Cache>> {
+pub async fn cache(config: &Config, clock: &Clock, metrics: &Metrics) -> anyhow::Result<Cache> {
     let meters = cache::Meters::register(metrics.registry())?;
-    if !config.cache.enabled {
-        return Ok(None);
-    }
-    let keys = DiskConfig {
-        directory: config.cache.directory.clone(),
-        capacity_bytes: config.cache.capacity_bytes,
-        scrub_bytes_per_second: config.cache.scrub_bytes_per_second,
+    let keys = if config.cache.enabled {
+        DiskConfig {
+            directory: config.cache.directory.clone(),
+            capacity_bytes: config.cache.capacity_bytes,
+            scrub_bytes_per_second: config.cache.scrub_bytes_per_second,
+        }
+    } else {
+        DiskConfig {
+            directory: config.data_dir.join(SPOOL),
+            capacity_bytes: config.index.spool_max,
+            scrub_bytes_per_second: 0,
+        }
     };
     let (opened_clock, disk_meters) = (clock.clone(), meters.clone());
     let opened = tokio::task::spawn_blocking(move || Disk::open(keys, opened_clock, disk_meters)).await?;
-    let disk = opened.context(
-        "the cache cannot be opened; name another directory in cache.directory, or set cache.enabled = false",
-    )?;
-    Ok(Some(Cache::new(disk, rules(config), clock.clone(), meters)))
+    let disk = opened.context(if config.cache.enabled {
+        "the cache cannot be opened; name another directory in cache.directory, or set cache.enabled = false"
+    } else {
+        "there is no place for indexes; name another directory in data_dir"
+    })?;
+    Ok(Cache::new(disk, rules(config), clock.clone(), meters))
 }
+
+/// Where indexes are kept below the data directory if there is no cache.
+const SPOOL: &str = "spool";
 
 /// For how long what is kept is right.
 fn rules(config: &Config) -> cache::Rules {

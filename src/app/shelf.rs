@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-
 use super::parts;
 use crate::cache::{CacheError, Digests, Disk, Facts, Inspect, Key, Supply};
 use crate::clock::Clock;
@@ -50,8 +48,8 @@ impl Shelf {
         let channels = channels.collect();
         let mut config = config.clone();
         config.cache.enabled = true;
-        let cache = parts::cache(&config, &clock, &metrics).await?.context("there is no cache")?;
-        let indexes = parts::indexes(&config, cache, &clock, &metrics);
+        let cache = parts::cache(&config, &clock, &metrics).await?;
+        let indexes = parts::indexes(&config, cache, None, &clock, &metrics);
         Ok(Self { channels, indexes, limits: parts::inspection(&config).limits, clock })
     }
 
@@ -96,9 +94,14 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// As [`Indexes::supply`].
+    /// As [`Indexes::supply_plain`].
     pub async fn fetch(&self, channel: &Shelved, path: &UpstreamPath) -> Result<Supply, CacheError> {
-        self.indexes.supply(&channel.name, &channel.upstreams, path, Method::Get).await
+        self.indexes.supply_plain(&channel.name, &channel.upstreams, path, Method::Get).await
+    }
+
+    /// The indexes.
+    pub fn indexes(&self) -> &Indexes {
+        &self.indexes
     }
 
     /// What the channel's index says of a file.

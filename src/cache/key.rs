@@ -33,6 +33,31 @@ pub enum Part {
     Digests,
     /// A representation of an index that the gate made of another one of the same generation.
     Made,
+    /// The document of a directory whose upstream has nothing but shards, put together of those that a shard index of this digest names.
+    Assembled(Sha256),
+    /// The file as a view shows it, named by the view's identity.
+    View(Sha256),
+    /// All shards of a directory as a view shows them, named by the view's identity.
+    Pack(Sha256),
+}
+
+impl Part {
+    /// True for what the gate makes of files of an upstream, and can make again.
+    pub fn is_derived(self) -> bool {
+        self != Self::File
+    }
+
+    /// Its name and what tells it from others of the name.
+    fn words(&self) -> (&'static [u8], &[u8]) {
+        match self {
+            Self::File => (b"file", &[]),
+            Self::Digests => (b"digests", &[]),
+            Self::Made => (b"made", &[]),
+            Self::Assembled(index) => (b"assembled", index.as_bytes()),
+            Self::View(view) => (b"view", view.as_bytes()),
+            Self::Pack(view) => (b"pack", view.as_bytes()),
+        }
+    }
 }
 
 /// The SHA-256 of a key, by which its object is found in memory and on the disk.
@@ -104,6 +129,9 @@ impl fmt::Display for Key {
             Part::File => Ok(()),
             Part::Digests => f.write_str(" (digests)"),
             Part::Made => f.write_str(" (made here)"),
+            Part::Assembled(_) => f.write_str(" (assembled here)"),
+            Part::View(_) => f.write_str(" (as a view shows it)"),
+            Part::Pack(_) => f.write_str(" (shards made here)"),
         }
     }
 }
@@ -116,13 +144,10 @@ impl fmt::Debug for Key {
 
 impl KeyDigest {
     fn new(channel: &ChannelName, upstreams: UpstreamsId, path: &str, part: Part) -> Self {
-        let part: &[u8] = match part {
-            Part::File => b"file",
-            Part::Digests => b"digests",
-            Part::Made => b"made",
-        };
+        let (part, of) = part.words();
         let mut hashing = Hashing::new();
-        for piece in [channel.as_str().as_bytes(), upstreams.as_bytes(), path.as_bytes(), part] {
+        let names = [channel.as_str().as_bytes(), upstreams.as_bytes(), path.as_bytes(), part];
+        for piece in names.into_iter().chain((!of.is_empty()).then_some(of)) {
             // With its length before it, so that no two keys have the same bytes.
             hashing.update(&(piece.len() as u64).to_le_bytes());
             hashing.update(piece);

@@ -3,6 +3,7 @@
 mod audit;
 mod cache;
 mod group;
+mod index;
 mod org;
 mod seat;
 mod token;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(super) use self::audit::{AuditArguments, AuditCommand};
 pub(super) use self::cache::{CacheCommand, Chosen, WarmArguments};
 pub(super) use self::group::GroupCommand;
+pub(super) use self::index::IndexCommand;
 pub(super) use self::org::OrgCommand;
 pub(super) use self::seat::SeatCommand;
 pub(super) use self::token::{Expiry, TokenCommand};
@@ -100,6 +102,11 @@ pub(super) enum Command {
     /// Works beside a running gate and without one.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// The indexes of channels: show, refresh
+    ///
+    /// Works beside a running gate and without one.
+    #[command(subcommand)]
+    Index(IndexCommand),
     /// Explain how one request would be decided, without any network
     ///
     /// The URL may be a path. `-` reads it from standard input, which keeps a token out of the process list.

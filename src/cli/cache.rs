@@ -6,7 +6,7 @@
 mod export;
 mod import;
 mod inventory;
-mod progress;
+pub(super) mod progress;
 mod warm;
 
 use std::process::ExitCode;

@@ -257,6 +257,9 @@ pub struct Index {
     /// Bytes of disk for indexes that are inspected, kept and served. 8 GiB.
     #[serde(with = "value::size")]
     pub spool_max: u64,
+    /// Bytes of memory for documents of indexes that are made into others. 1 GiB.
+    #[serde(with = "value::size")]
+    pub memory: u64,
 }
 
 /// One of `[[channels]]`.
@@ -530,6 +533,7 @@ impl Default for Index {
             inspections_max: 4,
             wait_timeout: Duration::from_secs(30),
             spool_max: 8 << 30,
+            memory: 1 << 30,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::auth::CredentialError;
 use crate::cache::{CacheError, FillError, Refused};
 use crate::clock::Timestamp;
 use crate::conda::PathError;
-use crate::index::{IndexFault, InspectError};
+use crate::index::{IndexFault, InspectError, SupplyError};
 use crate::policy::DenyReason;
 use crate::upstream::FetchError;
 use crate::verify::LookupError;
@@ -99,6 +99,17 @@ impl From<CacheError> for Refusal {
             CacheError::Missing { .. } => Self::Missing,
             CacheError::Offline => Self::Offline,
             CacheError::Fill(error) => error.into(),
+        }
+    }
+}
+
+impl From<SupplyError> for Refusal {
+    fn from(error: SupplyError) -> Self {
+        match error {
+            SupplyError::Cache(error) => error.into(),
+            SupplyError::Blocked { reason } => Self::Blocked { reason },
+            SupplyError::Quarantined { reason, until } => Self::Quarantined { reason, until },
+            SupplyError::Unsettled => Self::Unsettled,
         }
     }
 }

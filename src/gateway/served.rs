@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::body::Content;
 use super::refusal::Refusal;
-use crate::cache::{self, Filling, Object, Supply};
+use crate::cache::{self, Filling, Object, Portion, Supply};
 use crate::clock::Timestamp;
 use crate::conda::FileKind;
 use crate::policy::Permit;
-use crate::semantics::{CacheControl, Conditions, Precondition, Span, Validators, content_type};
+use crate::semantics::{CacheControl, Conditions, EntityTag, Precondition, Span, Validators, content_type};
 use crate::upstream::{Answer, Fetched};
 
 /// A file that may be served, as it was fetched.
@@ -97,6 +97,12 @@ impl Served {
                 let is_aged = status.is_stored() && object.facts().cache_control.max_age_seconds.is_some();
                 Self { age: is_aged.then_some(age), ..Self::object(&object, asked) }
             }
+            Supply::Portion(portion, status) => {
+                let cache_control = asked.freshness_of(&portion);
+                let age = now.since(portion.object.validated_at());
+                let is_aged = status.is_stored() && cache_control.max_age_seconds.is_some();
+                Self { age: is_aged.then_some(age), ..Self::portion(&portion, cache_control, asked) }
+            }
             Supply::Filling(filling, _) => Self::filling(filling, asked).await?,
             Supply::Through(through, _) => {
                 let head = through.head().clone();
@@ -129,6 +135,26 @@ impl Served {
             Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
         };
         Self { length: Some(facts.length), ..asked.served(extent, validators, facts.cache_control, content) }
+    }
+
+    /// A part of an object that is a file of its own, named by its digest.
+    fn portion(portion: &Portion, cache_control: CacheControl, asked: Asked<'_>) -> Self {
+        let Portion { object, span: all, sha256 } = portion;
+        let validators = Validators {
+            etag: Some(EntityTag::strong(&format!("sha256-{sha256}"))),
+            ..object.facts().served_validators()
+        };
+        let extent = asked.extent(&validators, Some(all.length()));
+        let content = match extent {
+            _ if *asked.method == Method::HEAD => Content::Empty,
+            Extent::Whole => Content::Cached(cache::Body::of(object, Some(*all))),
+            Extent::Part(part, _) => {
+                let span = Span { start: all.start + part.start, end: all.start + part.end };
+                Content::Cached(cache::Body::of(object, Some(span)))
+            }
+            Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
+        };
+        Self { length: Some(all.length()), ..asked.served(extent, validators, cache_control, content) }
     }
 
     /// A file on its way.
@@ -165,6 +191,14 @@ impl Asked<'_> {
             Precondition::Part(span) => Extent::Part(span, ranged),
             Precondition::NotModified => Extent::NotModified,
             Precondition::NotSatisfiable => Extent::NotSatisfiable(ranged),
+        }
+    }
+
+    /// The directives of what a portion was made of. A shard never changes, whatever it was made of.
+    fn freshness_of(&self, portion: &Portion) -> CacheControl {
+        match self.permit.location().file().map(|file| file.kind()) {
+            Some(FileKind::Shard) => CacheControl::default(),
+            _ => portion.object.facts().cache_control,
         }
     }
 

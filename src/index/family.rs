@@ -35,6 +35,16 @@ impl<'p> Family<'p> {
         STEMS.into_iter().filter(|stem| *stem != WHOLE).map(move |stem| Self { directory, stem })
     }
 
+    /// Its directory, with a slash behind it.
+    pub(super) fn directory(&self) -> &'p str {
+        self.directory
+    }
+
+    /// True if it names all packages of its directory.
+    pub(super) fn is_whole(&self) -> bool {
+        self.stem == WHOLE
+    }
+
     /// The plain member's path: a name for the family.
     pub(super) fn name(&self) -> String {
         format!("{}{}", self.directory, self.stem)

@@ -26,16 +26,18 @@ use tokio::sync::Mutex;
 use super::digests::{Knowledge, PackageDigests};
 use super::family::{Family, Generation, split};
 use super::inspecting::{Bench, Inspecting};
-use super::inspector::{Config, Inspector};
+use super::inspector::Config;
 use super::leads::Surroundings;
 use super::making::{Section, make};
+use super::seen::Seen;
+use super::views::Sights;
 use super::{Coding, IndexKind};
 use crate::cache::{
     Bypass, Cache, CacheError, CacheStatus, Digests, DraftError, FillError, Inspect, Key, Kind, Object, Part,
     Proof, Rules, Sha256, Supply, Want,
 };
 use crate::clock::Clock;
-use crate::conda::{ChannelName, FileKind, Location, UpstreamPath, redact};
+use crate::conda::{ChannelName, UpstreamPath, redact};
 use crate::metrics::{Inspection, Metrics};
 use crate::upstream::{FetchError, Method, Upstreams, UpstreamsId};
 
@@ -51,7 +53,13 @@ pub(super) struct Shared {
     /// The newest generation that was seen of each family.
     newest: Memory<Place, Generation>,
     /// One at a time makes a file; by the digest of its key.
-    making: [Mutex<()>; 16],
+    pub(super) making: [Mutex<()>; 16],
+    /// What views show.
+    pub(super) sights: Sights,
+    /// The shard indexes that lie about their shards, by their directories.
+    pub(super) lying: Memory<Place, Sha256>,
+    /// When files were first seen, if there is somebody who knows.
+    pub(super) seen: Option<Seen>,
 }
 
 /// A directory or an index of a channel, as one set of upstreams has it.
@@ -80,8 +88,9 @@ impl Origin {
 }
 
 impl Indexes {
-    /// The indexes that `cache` holds and fetches.
-    pub fn new(config: Config, cache: Cache, clock: Clock, metrics: Metrics) -> Self {
+    /// The indexes that `cache` holds and fetches; `seen` knows since when there is what they name.
+    pub fn new(config: Config, cache: Cache, seen: Option<Seen>, clock: Clock, metrics: Metrics) -> Self {
+        let memory_bytes_max = config.memory_bytes_max;
         let disk = cache.disk().clone();
         Self(Arc::new(Shared {
             knowledge: Knowledge::new(config.inspections_max),
@@ -89,6 +98,9 @@ impl Indexes {
             cache,
             newest: Memory::new(FAMILIES_MAX),
             making: Default::default(),
+            sights: Sights::new(memory_bytes_max),
+            lying: Memory::new(FAMILIES_MAX),
+            seen,
         }))
     }
 
@@ -96,7 +108,8 @@ impl Indexes {
     #[must_use]
     pub fn under(&self, config: Config, rules: Rules) -> Self {
         let bench = &self.0.bench;
-        Self::new(config, self.0.cache.under(rules), bench.clock.clone(), bench.metrics.clone())
+        let (cache, seen) = (self.0.cache.under(rules), self.0.seen.clone());
+        Self::new(config, cache, seen, bench.clock.clone(), bench.metrics.clone())
     }
 
     /// The cache that they are in.
@@ -121,31 +134,8 @@ impl Indexes {
         self.0.kept_at_the_gate(&origin, path, supply).await
     }
 
-    /// Gets any file of a channel as what it is by its name: an index or a shard as [`Self::fetch`] does, a package with what proves it,
-    /// and everything else as metadata.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::fetch`] for what that fetches, else as [`Cache::fetch`].
-    pub async fn supply(
-        &self,
-        channel: &ChannelName,
-        upstreams: &Arc<Upstreams>,
-        path: &UpstreamPath,
-        method: Method,
-    ) -> Result<Supply, CacheError> {
-        if Inspector::inspects(path.file_name()) {
-            return self.fetch(channel, upstreams, path).await;
-        }
-        let want = Want { channel, upstreams, path, at: None, method, kind: Kind::Metadata, anew: false };
-        match Location::parse(path.decoded()).file().map(|file| file.kind()) {
-            Some(FileKind::Package) => self.supply_package(want).await,
-            _ => self.cache().fetch(&want).await,
-        }
-    }
-
     /// A package, from where the index of its directory says that it is.
-    async fn supply_package(&self, want: Want<'_>) -> Result<Supply, CacheError> {
+    pub(super) async fn supply_package(&self, want: Want<'_>) -> Result<Supply, CacheError> {
         let digests = Arc::new(self.package(want.channel, want.upstreams, want.path));
         let at = digests.lead().await;
         let is_at_path = at.is_none();
@@ -173,7 +163,7 @@ impl Indexes {
         Arc::new(self.package(channel, upstreams, path))
     }
 
-    fn package(
+    pub(super) fn package(
         &self,
         channel: &ChannelName,
         upstreams: &Arc<Upstreams>,
@@ -198,7 +188,7 @@ impl Indexes {
 
 impl Shared {
     /// What may be served of what was fetched: an index that leads past the gate is rewritten first.
-    async fn kept_at_the_gate(
+    pub(super) async fn kept_at_the_gate(
         &self,
         origin: &Origin,
         path: &UpstreamPath,

@@ -49,6 +49,8 @@ pub struct Config {
     /// Disk space for all of them: what is inspected, what is kept and what is being served. Half of it at most is for what is kept.
     /// Default 8 GiB.
     pub spool_bytes_max: u64,
+    /// Memory for documents of indexes that are being worked with. Default 1 GiB.
+    pub memory_bytes_max: u64,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             inspections_max: 4,
             wait: Duration::from_secs(30),
             spool_bytes_max: 8 << 30,
+            memory_bytes_max: 1 << 30,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::meter::{Decoded, Scan};
 use super::records::Sink;
-use super::{Coding, IndexKind, Limits, shard_index};
+use super::{Coding, IndexFault, IndexKind, Limits, shard_index};
 use crate::cache::{Draft, DraftError, Facts, Key, Object, Proof};
 
 /// The body of an object, as a file of its own.
@@ -38,6 +38,31 @@ impl Read for Section {
     }
 }
 
+/// The body of an object that is a document, decompressed. Blocking.
+///
+/// # Errors
+///
+/// What the disk says, and a fault where it cannot be decompressed within `limits`.
+pub(super) fn decoded(object: &Object, limits: &Limits) -> Result<Vec<u8>, IndexFault> {
+    let path = &object.facts().path;
+    let coding = match path.rsplit('.').next() {
+        Some("zst") => Coding::Zstd,
+        Some("bz2") => Coding::Bzip2,
+        _ => Coding::Plain,
+    };
+    let scan = Scan::new(*limits);
+    let mut section = Section::of(object);
+    let mut document = Vec::new();
+    let read = Decoded::new(coding, &mut section, &scan).and_then(|decoded| {
+        let mut document_of = Tokens { decoded, scan: &scan };
+        document_of.read_to_end(&mut document).map_err(|source| IndexFault::Read { source })
+    });
+    match scan.take_fault() {
+        Some(fault) => Err(fault),
+        None => read.map(|_| document),
+    }
+}
+
 /// Makes the file of `key` from `source`, into `draft`. Blocking.
 ///
 /// # Errors
@@ -50,23 +75,19 @@ pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) ->
     };
     let mut section = Section::of(source);
     let scan = Scan::reading(*limits, Sink::Nobody, None);
-    let mut draft = Written { draft, failure: None };
-    let file = key.path().rsplit('/').next().unwrap_or_default();
-    let rewrites =
-        source.facts().proof == Proof::Leading && IndexKind::of(file) == Some(IndexKind::ShardIndex);
+    let mut draft = Written::new(draft);
     let from = coding(&source.facts().path);
+    let rewrites = IndexKind::of(key.path().rsplit('/').next().unwrap_or_default())
+        .is_some_and(|kind| kind == IndexKind::ShardIndex);
     let copied = Decoded::new(from, &mut section, &scan).map_err(io::Error::other).and_then(|decoded| {
         let document = Tokens { decoded, scan: &scan };
-        if source.facts().proof == Proof::Leading {
+        if rewrites {
             rewrite_shard_index(document, &mut draft)
         } else {
             encode(coding(key.path()), document, &mut draft)
         }
     });
-    if let Some(failure) = draft.failure {
-        return Err(failure);
-    }
-    copied.map_err(DraftError::Io)?;
+    let draft = draft.into_draft(copied)?;
     let generation = scan.finish().generation;
     if generation != source.facts().generation {
         let changed = "an index is not what it was when it was kept";
@@ -75,14 +96,14 @@ pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) ->
     let facts = Facts {
         part: key.part(),
         path: key.path().to_owned(),
-        // What is only coded anew leads where it led.
+        // A shard index is made only to be rewritten; of any other kind the whole document is taken over, with what is the matter with it.
         proof: if rewrites { Proof::Inspected } else { source.facts().proof },
-        length: draft.draft.written(),
-        sha256: draft.draft.sha256_so_far(),
+        length: draft.written(),
+        sha256: draft.sha256_so_far(),
         etag: None,
         ..source.facts().clone()
     };
-    draft.draft.seal(facts)
+    draft.seal(facts)
 }
 
 fn encode(to: Coding, mut document: impl Read, draft: &mut Written) -> io::Result<()> {
@@ -116,9 +137,28 @@ impl Read for Tokens<'_> {
 }
 
 /// A draft that is written to, and what stopped it.
-struct Written {
+pub(super) struct Written {
     draft: Draft,
     failure: Option<DraftError>,
+}
+
+impl Written {
+    pub(super) fn new(draft: Draft) -> Self {
+        Self { draft, failure: None }
+    }
+
+    /// The draft, if all could be written.
+    ///
+    /// # Errors
+    ///
+    /// What the draft said, else what stopped whoever wrote.
+    pub(super) fn into_draft(self, outcome: io::Result<()>) -> Result<Draft, DraftError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        outcome.map_err(DraftError::Io)?;
+        Ok(self.draft)
+    }
 }
 
 impl Write for Written {

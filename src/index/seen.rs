@@ -142,6 +142,18 @@ impl Seen {
         settling.await.unwrap_or(Err(Unsettled))
     }
 
+    /// The same, if it needs neither the store nor to know what is listed: so that nobody reads a document for nothing.
+    pub fn recall(
+        &self,
+        channel: &ChannelName,
+        directory: &str,
+        generation: Sha256,
+        longest: Duration,
+    ) -> Option<Result<Arc<Ages>, Unsettled>> {
+        let place = Place { channel: channel.clone(), directory: directory.into() };
+        self.remembered(&place, generation, longest)
+    }
+
     /// The answer that needs no store, or that the store did not have a moment ago.
     fn remembered(
         &self,
@@ -155,6 +167,42 @@ impl Seen {
         });
         let failed = || self.0.failed.get(place).filter(|retry_at| now < *retry_at).map(|_| Err(Unsettled));
         ages.map(Ok).or_else(failed)
+    }
+
+    /// The ages of what a directory lists, as far as they are recorded; records nothing. `None` if nothing of the directory is: what is listed
+    /// when a gate looks first will be its baseline.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn consult(
+        &self,
+        channel: &ChannelName,
+        directory: &str,
+        longest: Duration,
+        listed: Vec<SeenDigest>,
+    ) -> Result<Option<Ages>, StoreError> {
+        let Shared { store, clock, keys, .. } = &*self.0;
+        let Some(directory) = store.seen_directory(channel.as_str(), directory).await? else {
+            return Ok(None);
+        };
+        let oldest = clock.now().minus(longest);
+        let (mut recorded, mut young) = (Vec::new(), Vec::new());
+        for page in listed.chunks(SeenDigest::PAGE) {
+            for (digest, sighting) in page.iter().zip(store.sightings(&directory, page).await?) {
+                let Some(sighting) = sighting else { continue };
+                recorded.push(keys.hash_one(digest));
+                if !sighting.baseline && sighting.at > oldest {
+                    young.push((*digest, sighting.at));
+                }
+            }
+        }
+        recorded.sort_unstable();
+        young.sort_unstable();
+        // Nobody asks for these again.
+        let (generation, retry_at) = (Sha256::from_bytes([0; 32]), Some(clock.uptime()));
+        let keys = keys.clone();
+        Ok(Some(Ages { directory, generation, longest, recorded, young, keys, retry_at }))
     }
 
     fn unsettled(&self, place: &Place, generation: Sha256, longest: Duration) -> Option<Arc<Ages>> {
@@ -178,8 +226,8 @@ impl Seen {
         let previous = self.0.ages.get(&place);
         let keys = self.0.keys.clone();
         let listing = tokio::task::spawn_blocking(move || Listed::new(listed(), &keys));
-        // A panic was logged; then nothing is known of anything, which hides it.
-        let listed = listing.await.unwrap_or_default();
+        // A panic was logged. What is listed is not known then, and must not become an empty baseline.
+        let listed = listing.await.map_err(|_| Unsettled)?;
         let known = previous.as_ref().filter(|ages| ages.longest >= longest).map(Arc::clone);
         let ages = match self.look(&place, &listed, known.as_deref(), longest).await {
             Ok((directory, young)) => {
@@ -435,3 +483,6 @@ const COUNT_EVERY: Duration = Duration::from_hours(30 * 24);
 
 /// How long an artifact that is no longer listed is remembered.
 const KEPT_UNLISTED: Duration = Duration::from_hours(90 * 24);
+
+#[cfg(test)]
+mod tests;

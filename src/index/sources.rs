@@ -78,7 +78,7 @@ pub(super) struct Table {
 
 impl Table {
     /// The table that an object is; `None` if it is of another version.
-    async fn open(object: &Object) -> Option<Self> {
+    pub(super) async fn open(object: &Object) -> Option<Self> {
         let (file, bytes) = (Arc::clone(object.file()), object.facts().length);
         let layout = match Layout::read(bytes, |buffer, at| read_at_once(&file, buffer, at)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -92,7 +92,7 @@ impl Table {
     }
 
     /// What it says of a file. Reads where it stands, as long as the page cache has it.
-    async fn find(&self, name: &str) -> Option<Found> {
+    pub(super) async fn find(&self, name: &str) -> Option<Found> {
         let found = self.layout.find(name, |buffer, at| read_at_once(&self.file, buffer, at));
         let found = match found {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

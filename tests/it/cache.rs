@@ -12,7 +12,7 @@ mod indexes;
 mod kill;
 mod negative;
 mod offline;
-mod origin;
+pub mod origin;
 mod outage;
 mod republished;
 mod revalidated;

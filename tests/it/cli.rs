@@ -8,6 +8,7 @@ mod explain;
 mod failures;
 mod first_start;
 mod groups;
+mod index;
 mod logs;
 mod reload;
 mod seats;

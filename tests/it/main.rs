@@ -24,3 +24,4 @@ mod store;
 mod support;
 mod upstream;
 mod verify;
+mod views;

@@ -1,6 +1,6 @@
 //! `cache list`, `stats`, `purge` and `scrub`: what is on the disk already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::super::view::{details, table};
 use super::progress::Progress;
 use super::{count, size};
 use crate::app::Shelf;
-use crate::cache::{Entry, Part, Sha256, Verdict};
+use crate::cache::{Entry, Key, KeyDigest, Part, Sha256, Verdict};
 use crate::clock::Timestamp;
 
 /// An object, as printed.
@@ -167,26 +167,20 @@ pub(super) async fn purge(
         return Err(UsageError(problem.to_owned()).into());
     }
     let unused_since = older_than.map(|age| shelf.clock().now().minus(age));
-    let mut view = PurgeView::default();
+    let (mut view, mut purged) = (PurgeView::default(), HashSet::new());
     for entry in chosen.entries(shelf).await {
         if unused_since.is_some_and(|since| entry.used_at > since) {
             continue;
         }
         let key = entry.facts.key();
-        for part in [Part::Digests, Part::Made] {
-            shelf.disk().remove(&key.of_part(part)).await;
-        }
         if shelf.disk().remove(&key).await {
             view.objects += 1;
             view.bytes += entry.bytes;
         }
+        purged.insert(key.digest());
     }
-    if everything {
-        // What was derived from indexes that are not there themselves.
-        let mut walk = shelf.disk().walk();
-        while let Some(entry) = walk.next().await {
-            shelf.disk().remove(&entry.facts.key()).await;
-        }
+    for derived in derived(shelf, |file| everything || purged.contains(file)).await {
+        shelf.disk().remove(&derived).await;
     }
     output::print(output, &view, |view| {
         format!("purged {}, {}\n", count(view.objects, "object"), size(view.bytes))
@@ -194,17 +188,27 @@ pub(super) async fn purge(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the gate has made of the files that `of` admits.
+async fn derived(shelf: &Shelf, of: impl Fn(&KeyDigest) -> bool) -> Vec<Key> {
+    let (mut keys, mut walk) = (Vec::new(), shelf.disk().walk());
+    while let Some(entry) = walk.next().await {
+        let key = entry.facts.key();
+        if key.part().is_derived() && of(&key.of_part(Part::File).digest()) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
 /// `cache scrub`.
 pub(super) async fn scrub(shelf: &Shelf, chosen: &Chosen, output: Output) -> anyhow::Result<ExitCode> {
     let entries = chosen.entries(shelf).await;
     let progress = Progress::of_bytes(entries.iter().map(|entry| entry.facts.length).sum());
-    let mut view = ScrubView::default();
+    let (mut view, mut scrubbed) = (ScrubView::default(), HashSet::new());
     for entry in entries {
         let key = entry.facts.key();
         progress.about(&key);
-        for part in [Part::Digests, Part::Made] {
-            shelf.disk().scrub(&key.of_part(part)).await;
-        }
+        scrubbed.insert(key.digest());
         match shelf.disk().scrub(&key).await {
             Some(Verdict::Sound) => {
                 view.sound += 1;
@@ -218,6 +222,9 @@ pub(super) async fn scrub(shelf: &Shelf, chosen: &Chosen, output: Output) -> any
             None => {}
         }
         progress.advance(entry.facts.length);
+    }
+    for derived in derived(shelf, |file| scrubbed.contains(file)).await {
+        shelf.disk().scrub(&derived).await;
     }
     progress.finish();
     output::print(output, &view, |view| {

@@ -9,16 +9,16 @@ use super::super::output::tell;
 
 /// A command's progress. On standard error; with `--json`, too.
 #[derive(Clone)]
-pub(super) struct Progress(Option<ProgressBar>);
+pub(in crate::cli) struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// Of so many files.
-    pub(super) fn of_files(total: u64) -> Self {
+    pub(in crate::cli) fn of_files(total: u64) -> Self {
         Self::new(total, "{bar:32} {pos}/{len} files  {elapsed}  {msg}")
     }
 
     /// Of so many bytes.
-    pub(super) fn of_bytes(total: u64) -> Self {
+    pub(in crate::cli) fn of_bytes(total: u64) -> Self {
         Self::new(total, "{bar:32} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}  {msg}")
     }
 
@@ -32,21 +32,21 @@ impl Progress {
     }
 
     /// So much more is done.
-    pub(super) fn advance(&self, by: u64) {
+    pub(in crate::cli) fn advance(&self, by: u64) {
         if let Self(Some(bar)) = self {
             bar.inc(by);
         }
     }
 
     /// What it is about now, where there is a bar.
-    pub(super) fn about(&self, what: impl Display) {
+    pub(in crate::cli) fn about(&self, what: impl Display) {
         if let Self(Some(bar)) = self {
             bar.set_message(what.to_string());
         }
     }
 
     /// A line that stays.
-    pub(super) fn tell(&self, line: impl Display) {
+    pub(in crate::cli) fn tell(&self, line: impl Display) {
         match self {
             Self(Some(bar)) => bar.suspend(|| tell(line)),
             Self(None) => tell(line),
@@ -54,14 +54,14 @@ impl Progress {
     }
 
     /// A line in the place of a bar.
-    pub(super) fn tell_without_bar(&self, line: impl Display) {
+    pub(in crate::cli) fn tell_without_bar(&self, line: impl Display) {
         if self.0.is_none() {
             tell(line);
         }
     }
 
     /// The end, after which nothing of it is on the terminal.
-    pub(super) fn finish(&self) {
+    pub(in crate::cli) fn finish(&self) {
         if let Self(Some(bar)) = self {
             bar.finish_and_clear();
         }

@@ -179,7 +179,7 @@ async fn object(
             let object = filling.whole().await.map_err(CacheError::from)?;
             Ok((object, status))
         }
-        Supply::Through(..) | Supply::Head(_) => Err(FetchProblem::Unkept),
+        Supply::Portion(..) | Supply::Through(..) | Supply::Head(_) => Err(FetchProblem::Unkept),
     }
 }
 

@@ -1,6 +1,6 @@
 //! First-seen artifacts in SQLite.
 //!
-//! A page of digests goes in as one blob, from which the statement takes them apart: a statement for each would cost thirty times as much.
+//! A page of digests goes in as one blob, from which the statement takes them apart: three statements a page, and not three for each digest.
 //! Digests are written in order, so that two writers never wait for each other's rows crosswise.
 
 use std::collections::{BTreeMap, HashMap};

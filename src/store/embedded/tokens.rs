@@ -94,6 +94,18 @@ impl Embedded {
         self.call(async { Ok(find(&mut *self.reader().await?, id).await?) }).await
     }
 
+    pub(in crate::store) async fn token_digest(
+        &self,
+        id: TokenId,
+    ) -> Result<Option<TokenDigest>, StoreError> {
+        self.call(async {
+            let row = sqlx::query("SELECT digest FROM tokens WHERE id = $1").bind(&id.0.as_bytes()[..]);
+            let row = row.fetch_optional(&mut *self.reader().await?).await?;
+            Ok(row.as_ref().map(row::digest).transpose()?)
+        })
+        .await
+    }
+
     pub(in crate::store) async fn token_by_name(
         &self,
         organization: &str,

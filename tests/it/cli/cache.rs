@@ -19,7 +19,7 @@ fn place() -> Place {
 }
 
 /// The same with these channels, behind further lines of configuration.
-fn place_with(lines: &str) -> Place {
+pub(super) fn place_with(lines: &str) -> Place {
     let place = Place::empty();
     fs::create_dir_all(place.path("config")).unwrap();
     let text = format!(

@@ -42,10 +42,12 @@ const COMMANDS: &[&[&str]] = &[
     &["cache", "export", "x"],
     &["cache", "import", "x"],
     &["cache", "warm", "--lockfile", "x"],
+    &["index", "show", "x"],
+    &["index", "refresh", "x"],
 ];
 
 /// Commands that have commands.
-const GROUPS: &[&str] = &["org", "seat", "token", "group", "audit", "cache"];
+const GROUPS: &[&str] = &["org", "seat", "token", "group", "audit", "cache", "index"];
 
 #[test]
 fn help_of_every_command_has_an_example_or_no_arguments() {

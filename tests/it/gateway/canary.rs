@@ -163,12 +163,23 @@ async fn upstream() -> Faulty {
             "loops" => Reply::redirect(&seen.target),
             "leads-away" => Reply::new(200).body("{\"info\":{\"base_url\":\"https://elsewhere.test/\"}}"),
             "garbage" => Reply::new(200).body("no JSON"),
+            "filtered" if is_index => Reply::new(200).header("ETag", "\"v1\"").body(FILTERED),
+            "filtered" if seen.target.ends_with("/channeldata.json") => {
+                Reply::new(200).body("{\"subdirs\": [\"noarch\"], \"packages\": {\"secret\": {}, \"x\": {}}}")
+            }
+            "filtered" => Reply::new(404),
             _ if is_index => Reply::new(200).header("ETag", "\"v1\"").body("{}"),
             _ => Reply::new(200).header("ETag", "\"v1\"").body("x"),
         }
     })
     .await
 }
+
+/// An index of which a rule hides a part.
+const FILTERED: &str = r#"{"packages": {}, "packages.conda": {
+    "secret-1-0.conda": {"name": "secret", "version": "1", "build": "0"},
+    "x-1-0.conda": {"name": "x", "version": "1", "build": "0"}
+}}"#;
 
 /// What people sent to the wrong place reaches this one, and is not looked at: they asked for it.
 async fn strays() -> Faulty {
@@ -194,6 +205,8 @@ fn channels(upstream: &Faulty, strays: &Faulty) -> String {
     add("team/nested", "private", &upstream.url(""), "");
     add("theirs", "private", &upstream.url(""), "orgs = [\"acme\"]");
     add("open", "public", &upstream.url(""), "");
+    let rule = "[[channels.rules]]\npackages = \"secret\"\naction = \"block\"\nreason = \"hidden\"";
+    add("filtered", "private", &upstream.url("/filtered"), rule);
     add("strays", "public", &strays.url(""), "");
     add("refuses", "public", &format!("http://{}", crate::support::faulty::refusing_address()), "");
     for fault in ["down", "denied", "stalls", "short", "loops", "leads-away", "garbage"] {

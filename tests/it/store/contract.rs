@@ -3,6 +3,7 @@
 mod groups;
 pub(crate) mod life;
 mod records;
+mod seen;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use groups::*;
 use life::*;
 use records::*;
+use seen::*;
 
 use channelgate::account::{AFTER_SUBSCRIPTION, Role, Subscription};
 use channelgate::clock::Timestamp;
@@ -61,6 +63,12 @@ macro_rules! every_backend {
             every_backend!(@ $open: audit_is_read_by_organization_time_and_page);
             every_backend!(@ $open: audit_since_a_moment_is_complete_though_a_clock_was_set_back);
             every_backend!(@ $open: last_use_is_kept_with_its_token);
+            every_backend!(@ $open: first_recorded_artifacts_are_the_baseline);
+            every_backend!(@ $open: baseline_half_recorded_is_completed_by_another_gate);
+            every_backend!(@ $open: gates_agree_on_when_an_artifact_was_first_seen);
+            every_backend!(@ $open: artifacts_keep_their_age_under_another_label);
+            every_backend!(@ $open: artifacts_no_longer_listed_are_dropped);
+            every_backend!(@ $open: first_sightings_are_neither_in_the_feed_nor_in_the_audit);
         }
     )*};
     (@ $open:path: $test:ident) => {

@@ -107,6 +107,12 @@ pub(super) fn probes(canary: &Canary) -> Vec<Probe> {
     for target in [
         format!("/t/{value}/main/noarch/repodata.json"),
         format!("/T/{value}/main/noarch/repodata.json"),
+        format!("/t/{value}/filtered/noarch/repodata.json"),
+        format!("/t/{value}/filtered/noarch/repodata.json.zst"),
+        format!("/t/{value}/filtered/noarch/repodata_shards.msgpack.zst"),
+        format!("/t/{value}/filtered/noarch/secret-1-0.conda"),
+        format!("/t/{value}/filtered/noarch/x-1-0.conda"),
+        format!("/t/{value}/filtered/channeldata.json"),
         format!("/%74/{value}/main/noarch/x.conda"),
         format!("/t/{escaped}/main/noarch/x.conda"),
         format!("/main/t/{value}/noarch/x.conda"),
