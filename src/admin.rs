@@ -65,7 +65,7 @@ use crate::face::{PROBLEM_MEDIA_TYPE, Problem, RequestIds, Verdict, client_addre
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::policy::Channels;
-use crate::server::RequestBody;
+use crate::server::{RequestBody, Shutdown};
 use crate::store::Store;
 use crate::verify::Verifier;
 
@@ -88,6 +88,7 @@ pub struct Parts {
     clock: Clock,
     meters: Meters,
     surroundings: ArcSwap<Surroundings>,
+    draining: Shutdown,
     running: RunningKeys,
     /// Checks of the whole audit.
     verifications: Semaphore,
@@ -103,7 +104,7 @@ pub struct Surroundings {
 }
 
 impl Parts {
-    /// The parts of the admin plane of a gate.
+    /// The parts of the admin plane of a gate, which is not ready once `draining` has begun.
     pub fn new(
         store: Store,
         verifier: Verifier,
@@ -111,6 +112,7 @@ impl Parts {
         clock: Clock,
         meters: Meters,
         surroundings: Surroundings,
+        draining: Shutdown,
     ) -> Self {
         Self {
             store,
@@ -119,6 +121,7 @@ impl Parts {
             clock,
             meters,
             surroundings: ArcSwap::from_pointee(surroundings),
+            draining,
             running: RunningKeys::default(),
             verifications: Semaphore::new(1),
         }
@@ -169,7 +172,8 @@ impl Admin {
         }
         let (method, id) = (request.method().clone(), self.request_ids.next());
         let problem = |refusal: Refusal| problem(&refusal.verdict(), &id, HeaderMap::new());
-        let Some(page) = pages::page(path, &self.shared.verifier, &self.metrics) else {
+        let Some(page) = pages::page(path, &self.shared.verifier, &self.shared.draining, &self.metrics)
+        else {
             return with_body(problem(Refusal::Route), &method);
         };
         if matches!(method, Method::GET | Method::HEAD) {

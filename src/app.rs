@@ -40,7 +40,7 @@ use crate::admin::{self, Admin};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Streams};
 use crate::index::Indexes;
 use crate::ledger::{self, Ledger};
 use crate::metrics::Metrics;
@@ -65,8 +65,11 @@ pub struct App {
     tls: Option<Arc<Tls>>,
     started_with: Config,
     shutdown: Shutdown,
-    planes: Vec<JoinHandle<server::Drained>>,
-    /// What runs beside the planes until they end.
+    data_plane: JoinHandle<server::Drained>,
+    /// Begins when the data plane has drained: until then the admin plane says that the gate is not ready.
+    ending: Shutdown,
+    admin_plane: JoinHandle<server::Drained>,
+    /// What runs beside the planes until the data plane has drained.
     companions: Vec<JoinHandle<()>>,
     first_start: Option<PathBuf>,
 }
@@ -106,8 +109,16 @@ impl App {
 
         let ledger_meters = ledger::Meters::register(metrics.registry())?;
         let ledger = Ledger::new(store.clone(), ledger::Config::default(), ledger_meters);
-        let gateway = Gateway::new(routing, verifier.clone(), ledger.clone(), clock.clone(), metrics.clone());
-        let gateway = Arc::new(gateway);
+        let streams = config.verify.cut_streams.then(|| Streams::register(metrics.registry())).transpose()?;
+        let gateway = Arc::new(Gateway::new(
+            routing,
+            verifier.clone(),
+            ledger.clone(),
+            clock.clone(),
+            metrics.clone(),
+            streams,
+        ));
+        let (shutdown, ending) = (Shutdown::new(), Shutdown::new());
         let admin_meters = admin::Meters::register(metrics.registry())?;
         let admin_parts = admin::Parts::new(
             store.clone(),
@@ -116,39 +127,38 @@ impl App {
             clock.clone(),
             admin_meters,
             surroundings,
+            shutdown.clone(),
         );
-        let admin_plane = Arc::new(Admin::new(admin_parts, metrics.clone()));
-        let shutdown = Shutdown::new();
+        let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
         let begun = || {
-            let shutdown = shutdown.clone();
-            async move { shutdown.begun().await }
+            let ending = ending.clone();
+            async move { ending.begun().await }
         };
         let mut companions = vec![
             tokio::spawn(verifier.clone().follow(begun())),
             tokio::spawn(ledger.clone().keep(begun())),
             tokio::spawn(head::tell(store.clone(), begun())),
+            tokio::spawn({
+                let (gateway, begun) = (Arc::clone(&gateway), begun());
+                async move { gateway.guard_streams(begun).await }
+            }),
         ];
         companions.push(tokio::spawn(indexes.cache().disk().clone().keep(begun())));
         let limits = parts::server(config);
         let meters = |plane| server::Meters::register(metrics.registry(), plane);
-        let planes = vec![
-            tokio::spawn(server::serve(
-                data,
-                tls.clone(),
-                limits.clone(),
-                Arc::new(DataPlane(Arc::clone(&gateway))),
-                meters("data")?,
-                shutdown.clone(),
-            )),
-            tokio::spawn(server::serve(
-                admin,
-                None,
-                limits,
-                Arc::new(AdminPlane(Arc::clone(&admin_plane))),
-                meters("admin")?,
-                shutdown.clone(),
-            )),
-        ];
+        let data_plane = tokio::spawn(server::serve(
+            data,
+            tls.clone(),
+            limits.clone(),
+            Arc::new(DataPlane(Arc::clone(&gateway))),
+            meters("data")?,
+            shutdown.clone(),
+        ));
+        let limits =
+            server::Config { drain_timeout: limits.drain_timeout.min(ADMIN_DRAIN_TIMEOUT), ..limits };
+        let answers = Arc::new(AdminPlane(Arc::clone(&admin_pages)));
+        let admin_plane =
+            tokio::spawn(server::serve(admin, None, limits, answers, meters("admin")?, ending.clone()));
         Ok(Self {
             data_address,
             admin_address,
@@ -158,13 +168,15 @@ impl App {
             verifier,
             ledger,
             gateway,
-            admin: admin_plane,
+            admin: admin_pages,
             upstream_meters,
             indexes,
             tls,
             started_with: config.clone(),
             shutdown,
-            planes,
+            data_plane,
+            ending,
+            admin_plane,
             companions,
             first_start,
         })
@@ -228,13 +240,13 @@ impl App {
         Ok(parts::needing_restart(&self.started_with, config))
     }
 
-    /// Stops accepting, lets running responses finish for as long as the configuration says, and closes the store.
+    /// Stops accepting on the data plane, lets running responses finish for as long as the configuration says, then stops the admin plane
+    /// and closes the store. Returns how many connections were cut.
     pub async fn stop(mut self) -> usize {
         self.shutdown.begin();
-        let mut cut = 0;
-        for plane in self.planes.drain(..) {
-            cut += plane.await.map_or(0, |summary| summary.cut);
-        }
+        let mut cut = (&mut self.data_plane).await.map_or(0, |summary| summary.cut);
+        self.ending.begin();
+        cut += (&mut self.admin_plane).await.map_or(0, |summary| summary.cut);
         for companion in self.companions.drain(..) {
             let _ = tokio::time::timeout(STORE_PATIENCE, companion).await;
         }
@@ -248,9 +260,9 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.shutdown.begin();
-        for plane in &self.planes {
-            plane.abort();
-        }
+        self.ending.begin();
+        self.data_plane.abort();
+        self.admin_plane.abort();
         for companion in &self.companions {
             companion.abort();
         }
@@ -267,6 +279,9 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     parts::compose(config, &meters)?;
     Ok(())
 }
+
+/// How long the admin plane's last responses may take; they are short.
+const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the end waits for the store.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);

@@ -125,6 +125,20 @@ pub struct Clock(Source);
 enum Source {
     System,
     Manual(Arc<Hands>),
+    #[cfg(test)]
+    Simulated(Simulated),
+}
+
+/// A clock that a simulation shows: the wall-clock time and the uptime.
+#[cfg(test)]
+#[derive(Clone)]
+struct Simulated(Arc<dyn Fn() -> (Timestamp, Duration) + Send + Sync>);
+
+#[cfg(test)]
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Simulated")
+    }
 }
 
 #[derive(Debug)]
@@ -148,6 +162,12 @@ impl Clock {
         (Self(Source::Manual(Arc::clone(&hands))), ManualClock(hands))
     }
 
+    /// A clock that shows what `show` says at any moment.
+    #[cfg(test)]
+    pub(crate) fn simulated(show: impl Fn() -> (Timestamp, Duration) + Send + Sync + 'static) -> Self {
+        Self(Source::Simulated(Simulated(Arc::new(show))))
+    }
+
     /// The wall-clock time. It may jump; use it for expiry and for what people read, never for staleness.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -156,6 +176,8 @@ impl Clock {
                 Timestamp(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000))
             }
             Source::Manual(hands) => Timestamp(hands.now_millis.load(Ordering::SeqCst)),
+            #[cfg(test)]
+            Source::Simulated(Simulated(show)) => show().0,
         }
     }
 
@@ -170,6 +192,8 @@ impl Clock {
                 )
             }
             Source::Manual(hands) => Duration::from_millis(hands.uptime_millis.load(Ordering::SeqCst)),
+            #[cfg(test)]
+            Source::Simulated(Simulated(show)) => show().1,
         }
     }
 }

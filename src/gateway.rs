@@ -7,7 +7,7 @@
 //!   3 secret.digest()                       token     32 bytes        the secret goes out of scope here
 //!   4 verifier.recall(&digest) | lookup     verify    memory          Known | Unknown   (awaits only on a miss)
 //!   5 policy::decide(&caller, &asked, now)  policy    pure            Permit | DenyReason
-//!   6 fetch(&permit)                        cache / index / upstream  Served
+//!   6 fetch(&permit)                        cache / index / upstream  Served; what took long is decided again
 //!   7 respond::ok | respond::refuse         gateway                   Response
 //! body ends or is dropped ─▶ access-log line and counters, exactly once (receipt); the token's last use is noted at 5 (ledger)
 //! ```
@@ -24,9 +24,11 @@ mod refusal;
 mod respond;
 mod routes;
 mod served;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
@@ -38,6 +40,7 @@ pub use self::host::HostError;
 pub use self::refusal::Refusal;
 pub use self::respond::verdict;
 pub use self::routes::Routes;
+pub use self::streams::Streams;
 
 use self::admission::Admission;
 use self::receipt::{Asking, Receipt};
@@ -48,6 +51,7 @@ use crate::face::{self, RequestIds, shown_method};
 use crate::index::{Indexes, Inspector};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::policy::{self, Caller};
 use crate::verify::Verifier;
 
 /// What the data plane may be told by the configuration, besides its routes.
@@ -87,13 +91,36 @@ pub struct Gateway {
     metrics: Metrics,
     ledger: Ledger,
     request_ids: RequestIds,
+    /// `None` lets downloads finish, whatever becomes of their token.
+    streams: Option<Streams>,
 }
 
 impl Gateway {
     /// A data plane over these parts.
-    pub fn new(routing: Routing, verifier: Verifier, ledger: Ledger, clock: Clock, metrics: Metrics) -> Self {
+    pub fn new(
+        routing: Routing,
+        verifier: Verifier,
+        ledger: Ledger,
+        clock: Clock,
+        metrics: Metrics,
+        streams: Option<Streams>,
+    ) -> Self {
         let request_ids = RequestIds::starting_at("", clock.now().as_millis());
-        Self { routing: ArcSwap::from_pointee(routing), verifier, ledger, clock, metrics, request_ids }
+        let routing = ArcSwap::from_pointee(routing);
+        Self { routing, verifier, clock, metrics, ledger, request_ids, streams }
+    }
+
+    /// Cuts running downloads when the right to them ends, until `shutdown`; returns at once where they may finish.
+    pub async fn guard_streams(&self, shutdown: impl Future<Output = ()>) {
+        let Some(streams) = &self.streams else { return };
+        let may = |caller: &Caller, target: &RequestTarget<'_>| {
+            let routing = self.routing.load();
+            policy::decide(caller, &routing.routes.channels().locate(target), self.clock.now()).is_ok()
+        };
+        tokio::select! {
+            () = shutdown => {}
+            () = streams.keep(&self.verifier, &self.clock, may) => {}
+        }
     }
 
     /// Puts a new configuration in place; requests under way finish with the old one.
@@ -177,14 +204,28 @@ impl Gateway {
         routing: &Routing,
         receipt: &mut Receipt,
     ) -> Result<Served, Refusal> {
-        let admission =
-            admission::admit(target, headers, routing.routes.channels(), &self.verifier, self.clock.now())
-                .await?;
-        let Admission { carrier, caller, decision } = admission;
+        let channels = routing.routes.channels();
+        let decided_at = self.clock.uptime();
+        let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now()).await?;
+        let Admission { carrier, caller, digest, decision } = admission;
         receipt.caller(carrier, &caller);
         let permit = decision.map_err(Refusal::Denied)?;
         receipt.channel(permit.channel().name.clone());
         let asked = Asked { permit: &permit, method, headers };
-        fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await
+        let served = fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await?;
+        if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
+            // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
+            let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now());
+            admission.await?.decision.map_err(Refusal::Denied)?;
+        }
+        if let (Some(streams), Some(digest)) = (&self.streams, digest) {
+            let oldest = decided_at.saturating_sub(self.verifier.config().max_staleness);
+            let as_of = self.verifier.reviewed(&digest).map_or(oldest, |verdict| verdict.as_of);
+            receipt.hold(streams.begin(digest, target, as_of));
+        }
+        Ok(served)
     }
 }
+
+/// How long before the answer begins its request was decided, at most: about as long as a change takes to be heard of.
+const DECISION_AGE_MAX: Duration = Duration::from_millis(100);

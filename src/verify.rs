@@ -14,20 +14,39 @@
 //! # How old a verdict may be
 //!
 //! [`Verifier::follow`] reads the store's change feed and makes it forget what changed, some 100 ms after another process changed it.
-//! Each reading of the feed that leaves nothing unread is a **proof of life**: every verdict in memory is as good as read at that moment.
-//! A verdict's age counts from the later of its own reading and the last proof, on a clock that counts suspended time. While the store
-//! answers, a verdict older than [`Config::max_staleness`] is read again; so a feed that is broken costs queries, not safety. While the
-//! store does not answer, a known token goes on for [`Config::outage_grace`]; an unknown digest is never refused then, for its token may
-//! be valid: it is told that the store is unavailable, as everything is once the grace is over. When the store is back, the feed goes on
-//! from the position it had reached, so everything missed is forgotten before the next proof of life.
+//! Each reading of the feed that leaves nothing unread is a **proof of life**: every verdict in memory is as good as read at the moment at
+//! which that reading was *begun*. A verdict's age counts from the later of the beginning of its own reading and the last proof, on a clock
+//! that counts suspended time and that nobody sets; so a gate that was stopped finds everything aged when it goes on, answers that waited
+//! for it included. A verdict is acted on while its age is below the bound that applies:
+//!
+//! | the store | bound | what happens at it |
+//! | --- | --- | --- |
+//! | answers, and so does its feed | [`Config::max_staleness`] | never reached: each proof makes everything young |
+//! | answers, its feed does not | [`Config::max_staleness`] | the verdict is read again: queries, not safety, are the price |
+//! | does not answer | [`Config::outage_grace`] | 503; an unknown digest is told so at once, for its token may be valid |
+//!
+//! Whether the store answers is known by trying: the follower tries always, and a request whose question fails tells of the outage if
+//! nothing else was heard of the store since the question was put (`follow.rs`). Until somebody has tried in vain the first bound applies;
+//! that takes at most a poll and two calls that time out. So a grace of zero is strict from then on, and bounds below twice the store's
+//! timeout are held, but answered with 503 where a slower store would have been waited for.
+//!
+//! When the store is back, the feed goes on from the position it had reached, and the store counts as answering only when everything
+//! missed is applied: by the follower, or by the first reading that gets through, which reads the feed before it is told. If the feed is
+//! broken then, everything is forgotten instead. An answer that was under way when the store was lost brings nothing back.
 //!
 //! A change made by this process is applied by [`Verifier::catch_up`] before its maker goes on, so it holds for the next request.
+//!
+//! What the bound does not cover: what was decided before. A request that waited for its upstream is decided again before its answer
+//! begins; downloads that run then finish, or are judged again within the same bounds (`verify.cut_streams`, [`Verifier::review`]).
+//!
+//! `simulation.rs` holds all this in ten thousand schedules of changes, outages, faults of the feed, replicas, stops and restored stores.
 //!
 //! # Why no forgotten verdict comes back
 //!
 //! A reading may have left the store before a change that the feed tells of while the reading is on its way. Each reading carries the
 //! feed position of its snapshot; see `era.rs` for the argument why a reading older than the feed is neither remembered nor given to a
-//! request that came after the change.
+//! request that came after the change. A feed that ends before the position of a reading is another one, of an older store that was
+//! restored: everything is forgotten.
 //!
 //! This module never reads HTTP and never decides. Read [`crate::policy`] next.
 
@@ -37,13 +56,16 @@ mod follow;
 mod health;
 mod memory;
 mod meters;
+#[cfg(test)]
+mod simulation;
+mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use health::Health;
 pub use meters::Meters;
@@ -54,6 +76,7 @@ use crate::store::{Changes, FeedPosition, Store, StoreError};
 use crate::token::TokenDigest;
 use era::Era;
 use health::Contact;
+use source::Source;
 
 /// How much is remembered, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +117,15 @@ pub enum Lookup {
     Unknown,
 }
 
+/// What is known of a digest, and since when it can be out of date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is known.
+    pub lookup: Lookup,
+    /// The uptime at which it was certainly true.
+    pub as_of: Duration,
+}
+
 /// Why nothing can be said of a digest. The request is refused for the moment (503), never as unauthorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
@@ -117,7 +149,7 @@ pub struct Verifier(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    store: Store,
+    store: Source,
     clock: Clock,
     config: Config,
     meters: Meters,
@@ -127,18 +159,29 @@ struct Inner {
     proof_nanos: AtomicU64,
     contact: Contact,
     queries: Arc<Semaphore>,
+    /// The uptime at which this was made.
+    begun_at: Duration,
+    /// Told when a question was not answered, for the follower.
+    doubt: Notify,
+    /// Told when something was forgotten, or the store is lost or back, for [`Verifier::news`].
+    news: Notify,
 }
 
 impl Verifier {
     /// A verifier that remembers nothing yet. Until [`follow`](Self::follow) runs, it reads every verdict again after
     /// [`Config::max_staleness`].
     pub fn new(store: Store, clock: Clock, config: Config, meters: Meters) -> Self {
+        Self::over(Source::Store(store), clock, config, meters)
+    }
+
+    fn over(store: Source, clock: Clock, config: Config, meters: Meters) -> Self {
         let era = Era::begin(FeedPosition::START, &config);
         let queries = Arc::new(Semaphore::new(config.store_queries_max.clamp(1, Semaphore::MAX_PERMITS)));
         let contact = Contact::new(clock.now());
         meters.store_up.set(1);
         Self(Arc::new(Inner {
             store,
+            begun_at: clock.uptime(),
             clock,
             config,
             meters,
@@ -146,12 +189,14 @@ impl Verifier {
             proof_nanos: AtomicU64::new(0),
             contact,
             queries,
+            doubt: Notify::new(),
+            news: Notify::new(),
         }))
     }
 
     /// What memory says of a digest, if it is young enough to act on.
     pub fn recall(&self, digest: &TokenDigest) -> Option<Lookup> {
-        let found = self.0.recall(digest);
+        let found = self.0.remembered(digest, self.0.config.max_staleness).map(|verdict| verdict.lookup);
         match &found {
             Some(Lookup::Known(_)) => self.0.meters.hit.inc(),
             Some(Lookup::Unknown) => self.0.meters.unknown.inc(),
@@ -166,7 +211,7 @@ impl Verifier {
     ///
     /// Nothing can be said for the moment.
     pub async fn lookup(&self, digest: &TokenDigest) -> Result<Lookup, LookupError> {
-        let outcome = self.0.lookup(digest).await;
+        let outcome = self.0.lookup(digest, self.0.config.max_staleness).await.map(|verdict| verdict.lookup);
         let meters = &self.0.meters;
         match &outcome {
             Ok(Lookup::Known(_)) => meters.miss.inc(),
@@ -198,14 +243,37 @@ impl Verifier {
     ///
     /// The store's failures; the change is made nevertheless, and applied when the feed is next read.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        loop {
-            let era = self.0.era.load_full();
-            let changes = self.0.store.changes_since(era.settled(), CHANGES_PER_READ).await?;
-            self.0.apply(&era, &changes);
-            if matches!(changes, Changes::Read { more: false, .. } | Changes::Lost { .. }) {
-                return Ok(());
-            }
-        }
+        self.0.catch_up().await
+    }
+
+    /// What memory says of a digest whose verdict was acted on before and still is. It is read again when it has reached half of
+    /// [`Config::max_staleness`], so that there is time for it: `None` says that [`review`](Self::review) has to.
+    pub fn reviewed(&self, digest: &TokenDigest) -> Option<Verdict> {
+        self.0.remembered(digest, self.0.config.max_staleness / 2)
+    }
+
+    /// The same, from the store if it has to be. Counted as a question to the store, not as a lookup: nobody asks.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be said for the moment.
+    pub async fn review(&self, digest: &TokenDigest) -> Result<Verdict, LookupError> {
+        self.0.lookup(digest, self.0.config.max_staleness / 2).await
+    }
+
+    /// The uptime from which on a verdict of `as_of` may no longer be acted on, as the store is now.
+    pub fn serves_until(&self, as_of: Duration) -> Duration {
+        as_of.saturating_add(self.0.bound(self.0.config.max_staleness))
+    }
+
+    /// Returns when something was forgotten since the last time, or the store was lost or came back. For one who waits.
+    pub async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    /// How much is remembered, and for how long.
+    pub fn config(&self) -> &Config {
+        &self.0.config
     }
 
     /// Whether the store answers, and how well this is placed if it does not.
@@ -215,29 +283,38 @@ impl Verifier {
 }
 
 impl Inner {
-    fn recall(&self, digest: &TokenDigest) -> Option<Lookup> {
+    /// What memory says of a digest, if it is younger than `staleness`, or than the grace while the store does not answer.
+    fn remembered(&self, digest: &TokenDigest, staleness: Duration) -> Option<Verdict> {
         // Before memory is read: what is remembered after a proof of life was seen is at least as young as that proof.
-        let proof = Duration::from_nanos(self.proof_nanos.load(Ordering::Acquire));
+        let proof = self.proof();
         let era = self.era.load();
         let store_up = self.contact.is_up();
         if let Some((standing, read_at)) = era.recall_known(digest) {
-            let bound = if store_up { self.config.max_staleness } else { self.config.outage_grace };
-            return (self.age(read_at.max(proof)) < bound).then_some(Lookup::Known(standing));
+            let bound = if store_up { staleness } else { self.config.outage_grace };
+            let as_of = read_at.max(proof);
+            return (self.age(as_of) < bound).then_some(Verdict { lookup: Lookup::Known(standing), as_of });
         }
         if !store_up {
             return None;
         }
         let read_at = era.recall_unknown(digest)?;
-        let young = self.age(read_at.max(proof)) < self.config.max_staleness
-            && self.age(read_at) < self.config.unknown_ttl;
-        young.then_some(Lookup::Unknown)
+        let as_of = read_at.max(proof);
+        let young = self.age(as_of) < staleness && self.age(read_at) < self.config.unknown_ttl;
+        young.then_some(Verdict { lookup: Lookup::Unknown, as_of })
     }
 
-    /// The known token that may go on although the store does not answer.
-    fn recall_in_outage(&self, digest: &TokenDigest) -> Option<Lookup> {
+    /// The verdict on a known token that may be acted on although the store did not answer.
+    fn remembered_in_outage(&self, digest: &TokenDigest) -> Option<Verdict> {
         let proof = self.proof();
         let (standing, read_at) = self.era.load().recall_known(digest)?;
-        (self.age(read_at.max(proof)) < self.config.outage_grace).then_some(Lookup::Known(standing))
+        let as_of = read_at.max(proof);
+        let young = self.age(as_of) < self.config.outage_grace;
+        young.then_some(Verdict { lookup: Lookup::Known(standing), as_of })
+    }
+
+    /// How old a verdict on a known token may be: `staleness`, unless the store does not answer.
+    fn bound(&self, staleness: Duration) -> Duration {
+        if self.contact.is_up() { staleness } else { self.config.outage_grace }
     }
 
     fn proof(&self) -> Duration {
@@ -257,22 +334,35 @@ impl Inner {
                 let known = changes.partition_point(|change| change.position <= settled);
                 let news = changes.get(known..).unwrap_or_default();
                 era.forget(news, *position);
+                if !news.is_empty() {
+                    self.news.notify_one();
+                }
                 let now = self.clock.now();
                 for change in news {
                     self.meters.revocation_lag.observe(now.since(change.at).as_secs_f64());
                 }
             }
-            Changes::Lost { position } => self.begin_era(*position),
+            Changes::Lost { position } => {
+                self.begin_era(*position);
+            }
         }
     }
 
     /// Forgets everything. Readings on their way belong to the old era and are never seen by the new one.
-    fn begin_era(&self, position: FeedPosition) {
-        let old = self.era.swap(Arc::new(Era::begin(position, &self.config)));
-        // A million verdicts take a while to free.
-        tokio::task::spawn_blocking(move || drop(old));
+    fn begin_era(&self, position: FeedPosition) -> Arc<Era> {
+        let era = Arc::new(Era::begin(position, &self.config));
+        let old = self.era.swap(Arc::clone(&era));
+        self.news.notify_one();
+        if old.known_len() > FREED_AT_ONCE_MAX {
+            // A million verdicts take a while to free.
+            tokio::task::spawn_blocking(move || drop(old));
+        }
+        era
     }
 }
+
+/// How many verdicts are freed where they are forgotten; more are freed beside the runtime.
+const FREED_AT_ONCE_MAX: usize = 1_000;
 
 /// Bounds the memory and the time of one reading of the feed.
 const CHANGES_PER_READ: u32 = 1_000;

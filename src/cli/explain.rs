@@ -195,7 +195,7 @@ pub async fn explain(request: &Request, config: &Config, verifier: &Verifier, no
 impl Explanation {
     /// Takes up what came of the credential, and the way to the decision.
     fn admit(&mut self, admission: &Admission<'_>, asked: &Asked<'_>, now: Timestamp) {
-        let Admission { carrier, caller, decision } = admission;
+        let Admission { carrier, caller, decision, .. } = admission;
         self.carrier = carrier.map(crate::auth::Carrier::as_str);
         self.credential = credential(Some(caller));
         self.rule = rule(decision);

@@ -71,6 +71,11 @@ impl<'r> RequestTarget<'r> {
         if path.len() > bytes_max { Err(PathError::TooLong) } else { Self::parse(path) }
     }
 
+    /// The same path without its token position, for whoever keeps it.
+    pub fn without_token(&self) -> RequestTarget<'static> {
+        RequestTarget { token: PathToken::Absent, rest: Cow::Owned(self.rest.clone().into_owned()) }
+    }
+
     /// What stands at the token position.
     pub fn token(&self) -> &PathToken<'r> {
         &self.token

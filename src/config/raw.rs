@@ -95,6 +95,8 @@ pub struct Verify {
     /// Questions to the store at once; beyond it the answer is 503. 32.
     #[serde(with = "value::count")]
     pub store_queries_max: usize,
+    /// Running downloads end when the right to them does, within the same bounds; else they finish. False.
+    pub cut_streams: bool,
 }
 
 /// `[cache]`.
@@ -460,6 +462,7 @@ impl Default for Verify {
             known_max: 100_000,
             unknown_max: 100_000,
             store_queries_max: 32,
+            cut_streams: false,
         }
     }
 }

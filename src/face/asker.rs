@@ -14,11 +14,14 @@ pub struct Asker {
     pub carrier: Option<Carrier>,
     /// Who it makes them.
     pub caller: Caller,
+    /// The digest of what they showed.
+    pub digest: Option<TokenDigest>,
 }
 
 /// A credential once its secret is out of scope.
 pub struct Shown {
     carrier: Option<Carrier>,
+    digest: Option<TokenDigest>,
     what: What,
 }
 
@@ -26,24 +29,26 @@ enum What {
     Nothing { masked: bool },
     Nonsense,
     Remembered(Lookup),
-    Digest(TokenDigest),
+    Forgotten(TokenDigest),
 }
 
 impl Shown {
     /// The part that sees the secret; it ends before anything can await.
     pub fn new(credential: Credential<'_>, verifier: &Verifier) -> Self {
         let (secret, carrier) = match credential {
-            Credential::Absent { masked } => return Self { carrier: None, what: What::Nothing { masked } },
+            Credential::Absent { masked } => {
+                return Self { carrier: None, digest: None, what: What::Nothing { masked } };
+            }
             Credential::Presented { secret, carrier } => (secret, carrier),
         };
         let digest = secret.digest();
         let what = match verifier.recall(&digest) {
             Some(lookup) => What::Remembered(lookup),
             // Only what memory does not know is screened: the checksum costs a second digest.
-            None if secret.is_plausible() => What::Digest(digest),
+            None if secret.is_plausible() => What::Forgotten(digest),
             None => What::Nonsense,
         };
-        Self { carrier: Some(carrier), what }
+        Self { carrier: Some(carrier), digest: Some(digest), what }
     }
 
     /// Who shows it.
@@ -56,9 +61,9 @@ impl Shown {
             What::Nothing { masked } => Caller::Anonymous { masked },
             What::Nonsense => caller(verifier.lookup_implausible()?),
             What::Remembered(lookup) => caller(lookup),
-            What::Digest(digest) => caller(verifier.lookup(&digest).await?),
+            What::Forgotten(digest) => caller(verifier.lookup(&digest).await?),
         };
-        Ok(Asker { carrier: self.carrier, caller })
+        Ok(Asker { carrier: self.carrier, caller, digest: self.digest })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::conda::RequestTarget;
 use crate::face::{Asker, Shown};
 use crate::policy::{self, Caller, Channels, DenyReason, Permit};
+use crate::token::TokenDigest;
 use crate::verify::{LookupError, Verifier};
 
 /// What came of a request's credential.
@@ -17,6 +18,8 @@ pub struct Admission<'t> {
     pub carrier: Option<Carrier>,
     /// Who asks.
     pub caller: Caller,
+    /// The digest of what they showed.
+    pub digest: Option<TokenDigest>,
     /// Whether they may.
     pub decision: Result<Permit<'t>, DenyReason>,
 }
@@ -48,7 +51,7 @@ pub async fn admit<'t>(
         let mut scratch = Scratch::new();
         Shown::new(auth::extract(target, headers, &mut scratch)?, verifier)
     };
-    let Asker { carrier, caller } = shown.asker(verifier).await?;
+    let Asker { carrier, caller, digest } = shown.asker(verifier).await?;
     let decision = policy::decide(&caller, &channels.locate(target), now);
-    Ok(Admission { carrier, caller, decision })
+    Ok(Admission { carrier, caller, digest, decision })
 }

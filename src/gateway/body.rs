@@ -89,6 +89,9 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
+        if this.receipt.is_cut(context) {
+            return Poll::Ready(Some(Err(io::Error::other("the right to this download has ended"))));
+        }
         let data = match &mut this.content {
             Content::Empty => None,
             Content::Own(bytes) if bytes.is_empty() => None,

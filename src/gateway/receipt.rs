@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
 
 use http::StatusCode;
 
+use super::streams::Tenure;
 use crate::auth::Carrier;
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
@@ -36,6 +38,8 @@ pub(super) struct Receipt {
     bytes: BodyBytes,
     ended: bool,
     broken: bool,
+    /// The body's place among those that are cut.
+    tenure: Option<Tenure>,
 }
 
 /// What a request is known by before anything is decided.
@@ -75,6 +79,7 @@ impl Receipt {
             bytes: BodyBytes::default(),
             ended: false,
             broken: false,
+            tenure: None,
         }
     }
 
@@ -99,6 +104,22 @@ impl Receipt {
         }
     }
 
+    /// The body that is to come ends with the right to it.
+    pub(super) fn hold(&mut self, tenure: Tenure) {
+        self.tenure = Some(tenure);
+    }
+
+    /// Whether the body is cut; if not, the task is woken when it is.
+    pub(super) fn is_cut(&mut self, context: &mut Context<'_>) -> bool {
+        let cut = self.tenure.as_mut().is_some_and(|tenure| tenure.has_ended(context));
+        if cut {
+            self.tenure = None;
+            self.code = STREAM_CUT;
+            self.broke();
+        }
+        cut
+    }
+
     /// The response's head is on its way. `code` is that of the problem body, or `ok`.
     pub(super) fn answered(&mut self, status: StatusCode, code: &'static str, cache: &'static str) {
         let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
@@ -119,6 +140,7 @@ impl Receipt {
     /// The body went out to its end.
     pub(super) fn finished(&mut self) {
         self.ended = true;
+        self.tenure = None;
     }
 
     /// The body broke off; whatever happens after that, it did not reach its end.
@@ -149,7 +171,7 @@ impl Drop for Receipt {
         let first_byte = self.head_sent.unwrap_or(ended).duration_since(self.began);
         let total = ended.duration_since(self.began);
         self.metrics.request_ended(outcome, first_byte.as_secs_f64(), total.as_secs_f64(), &self.bytes);
-        if self.code != "ok" && self.code != "client_gone" {
+        if !matches!(self.code, "ok" | "client_gone" | STREAM_CUT) {
             self.metrics.denied(self.code);
         }
         tracing::info!(
@@ -172,6 +194,9 @@ impl Drop for Receipt {
         );
     }
 }
+
+/// What is told of a download that was cut.
+const STREAM_CUT: &str = "stream_cut";
 
 fn millis(duration: std::time::Duration) -> f64 {
     // Three decimals: microseconds are what separates a hit in memory from a store query.

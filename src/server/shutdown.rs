@@ -21,6 +21,11 @@ impl Shutdown {
         self.0.send_replace(true);
     }
 
+    /// Whether the order has been given.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns when the order has been given, at once if it was given before.
     pub async fn begun(&self) {
         // The sender lives in `self`, so waiting cannot fail.

@@ -272,6 +272,8 @@ pub struct Reading {
     pub standing: Option<Standing>,
     /// How much of the change feed this reading knows: every change up to here, none after it.
     pub position: FeedPosition,
+    /// True if it is of a moment after the question was put. A replica's is not: it is as old as its position.
+    pub current: bool,
 }
 
 /// A place in the change feed: the number of the last change before it.

@@ -199,8 +199,11 @@ impl TokenState<'_> {
 
 impl TokenRecord {
     /// Whether the token serves at `now`. Of two ends the earlier one counts; the first moment of an end is the end.
+    ///
+    /// Only a reissue ends a token later than it is decided. Any other end has come, even if by the clock that reads `now` it has not:
+    /// that clock is behind the one of the machine on which it was decided, and a revocation does not wait for it.
     pub fn state(&self, now: Timestamp) -> TokenState<'_> {
-        let ended = self.end.as_ref().filter(|end| end.at <= now);
+        let ended = self.end.as_ref().filter(|end| end.at <= now || end.cause != EndCause::Replaced);
         let expired = self.expires_at.filter(|&at| at <= now);
         match (ended, expired) {
             (Some(end), Some(expiry)) if expiry < end.at => TokenState::Expired(expiry),

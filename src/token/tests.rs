@@ -98,7 +98,7 @@ fn scopes_cover_what_lies_below_them() {
     assert!(many.cover_all(few) && !few.cover_all(many));
 }
 
-fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
+fn record(expires_at: Option<i64>, end: Option<(EndCause, i64)>) -> TokenRecord {
     TokenRecord {
         id: TokenId(uuid::Uuid::nil()),
         kind: TokenKind::Site,
@@ -113,26 +113,26 @@ fn record(expires_at: Option<i64>, ended_at: Option<i64>) -> TokenRecord {
         operator: false,
         created_at: Timestamp::from_millis(0),
         expires_at: expires_at.map(Timestamp::from_millis),
-        end: ended_at.map(|at| End {
-            cause: EndCause::Revoked,
-            at: Timestamp::from_millis(at),
-            reason: None,
-        }),
+        end: end.map(|(cause, at)| End { cause, at: Timestamp::from_millis(at), reason: None }),
     }
 }
 
 #[test]
 fn state_counts_the_earlier_end_and_its_first_moment() {
-    for (name, expires_at, ended_at, now, expected) in [
+    use EndCause::{Replaced, Revoked, SeatRemoved};
+    for (name, expires_at, end, now, expected) in [
         ("no end", None, None, 10, "live"),
         ("before expiry", Some(11), None, 10, "live"),
         ("at expiry", Some(10), None, 10, "expired"),
-        ("at the end", None, Some(10), 10, "ended"),
-        ("grace", None, Some(11), 10, "live"),
-        ("revoked, then expired", Some(9), Some(8), 10, "ended"),
-        ("expired, then revoked", Some(8), Some(9), 10, "expired"),
+        ("at the end", None, Some((Revoked, 10)), 10, "ended"),
+        ("grace of a reissue", None, Some((Replaced, 11)), 10, "live"),
+        ("after the grace", None, Some((Replaced, 10)), 10, "ended"),
+        ("revoked by a clock that is ahead", None, Some((Revoked, 11)), 10, "ended"),
+        ("removed by a clock that is ahead", Some(20), Some((SeatRemoved, 11)), 10, "ended"),
+        ("revoked, then expired", Some(9), Some((Revoked, 8)), 10, "ended"),
+        ("expired, then revoked", Some(8), Some((Revoked, 9)), 10, "expired"),
     ] {
-        let record = record(expires_at, ended_at);
+        let record = record(expires_at, end);
         let state = match record.state(Timestamp::from_millis(now)) {
             TokenState::Live => "live",
             TokenState::Expired(_) => "expired",

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::memory::Memory;
-use super::{Config, Lookup};
+use super::{Config, Lookup, Verdict};
 use crate::policy::{Rights, Standing};
 use crate::store::{Change, FeedPosition, Reading, Subject};
 use crate::token::TokenDigest;
@@ -48,6 +48,8 @@ pub(super) struct Era {
     pub(super) flights: DashMap<TokenDigest, watch::Receiver<Option<Landing>>>,
     announced: AtomicI64,
     settled: AtomicI64,
+    /// The latest position of a reading.
+    seen: AtomicI64,
 }
 
 /// The verdict on a known token.
@@ -75,7 +77,7 @@ const SHARED_RIGHTS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) enum Landing {
     /// With an answer as of this position.
-    Answered(Lookup, FeedPosition),
+    Answered(Verdict, FeedPosition),
     /// The store could not say.
     Failed,
 }
@@ -90,6 +92,7 @@ impl Era {
             flights: DashMap::new(),
             announced: AtomicI64::new(position.as_number()),
             settled: AtomicI64::new(position.as_number()),
+            seen: AtomicI64::new(position.as_number()),
         }
     }
 
@@ -101,6 +104,11 @@ impl Era {
     /// Everything up to here is forgotten.
     pub(super) fn settled(&self) -> FeedPosition {
         FeedPosition::from_number(self.settled.load(Ordering::SeqCst))
+    }
+
+    /// A feed that ends before this, and was asked after this was, is another one: an older store was restored.
+    pub(super) fn seen(&self) -> FeedPosition {
+        FeedPosition::from_number(self.seen.load(Ordering::SeqCst))
     }
 
     /// Forgets what changed up to `position`; `changes` are all those behind the settled position.
@@ -124,6 +132,7 @@ impl Era {
 
     /// Remembers a reading that began at `read_at`, unless the feed is ahead of it, and says what it means.
     pub(super) fn remember(&self, digest: &TokenDigest, reading: Reading, read_at: Duration) -> Lookup {
+        self.seen.fetch_max(reading.position.as_number(), Ordering::SeqCst);
         let still_true = || reading.position >= self.announced();
         match reading.standing {
             Some(mut standing) => {

@@ -10,40 +10,57 @@ use dashmap::Entry;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::era::{Era, Landing};
-use super::{Inner, Lookup, LookupError, RETRY_AFTER};
+use super::{Inner, LookupError, RETRY_AFTER, Verdict};
+use crate::store::{Reading, StoreError};
 use crate::token::TokenDigest;
 
 impl Inner {
-    pub(super) async fn lookup(self: &Arc<Self>, digest: &TokenDigest) -> Result<Lookup, LookupError> {
+    /// What may be acted on for `digest` now: remembered and younger than `staleness`, or read.
+    pub(super) async fn lookup(
+        self: &Arc<Self>,
+        digest: &TokenDigest,
+        staleness: Duration,
+    ) -> Result<Verdict, LookupError> {
         let unavailable = LookupError::StoreUnavailable { retry_after: RETRY_AFTER };
         let needed = self.era.load().announced();
         for _ in 0..ASKED_MAX {
-            if let Some(lookup) = self.recall(digest) {
-                return Ok(lookup);
+            if let Some(verdict) = self.remembered(digest, staleness) {
+                return Ok(verdict);
             }
             if !self.contact.is_up() {
                 // The follower tries every moment; a thousand requests need not.
                 return Err(unavailable);
             }
-            match self.ask(digest).await? {
-                Some(Landing::Answered(lookup, position)) if position >= needed => return Ok(lookup),
-                // It left before a change that this request must see, or before everything was forgotten. Ask again.
+            match self.ask(digest, staleness).await? {
+                // The answer may have been on its way for long, or the gate stopped while it was: it ages as if it were remembered.
+                Some(Landing::Answered(verdict, position))
+                    if position >= needed && self.age(verdict.as_of) < self.config.max_staleness =>
+                {
+                    return Ok(verdict);
+                }
+                // It left before a change that this request must see, before everything was forgotten, or too long ago. Ask again.
                 Some(Landing::Answered(..)) | None => {}
-                Some(Landing::Failed) => return self.recall_in_outage(digest).ok_or(unavailable),
+                Some(Landing::Failed) => return self.remembered_in_outage(digest).ok_or(unavailable),
             }
         }
+        // The store's end is not where the feed was heard to be, as after an older copy was restored: the follower looks at once.
+        self.doubt.notify_one();
         Err(unavailable)
     }
 
     /// Waits for the answer to the question about `digest`, put by somebody else or now. `None` if memory knows it by now.
-    async fn ask(self: &Arc<Self>, digest: &TokenDigest) -> Result<Option<Landing>, LookupError> {
+    async fn ask(
+        self: &Arc<Self>,
+        digest: &TokenDigest,
+        staleness: Duration,
+    ) -> Result<Option<Landing>, LookupError> {
         let era = self.era.load_full();
         let joined = era.flights.get(digest).map(|flight| flight.clone());
         let landing = match joined {
             Some(flight) => flight,
             None => {
                 let place = self.place().await?;
-                match self.take_off(&era, digest, place) {
+                match self.take_off(&era, digest, staleness, place) {
                     Some(flight) => flight,
                     None => return Ok(None),
                 }
@@ -66,12 +83,13 @@ impl Inner {
         self: &Arc<Self>,
         era: &Arc<Era>,
         digest: &TokenDigest,
+        staleness: Duration,
         place: OwnedSemaphorePermit,
     ) -> Option<watch::Receiver<Option<Landing>>> {
         match era.flights.entry(*digest) {
             Entry::Occupied(flight) => Some(flight.get().clone()),
             // A flight is remembered first and leaves the map then: whoever finds no flight finds the memory.
-            Entry::Vacant(_) if self.recall(digest).is_some() => None,
+            Entry::Vacant(_) if self.remembered(digest, staleness).is_some() => None,
             Entry::Vacant(vacant) => {
                 let (landing, flight) = watch::channel(None);
                 vacant.insert(flight.clone());
@@ -89,21 +107,46 @@ impl Inner {
         place: OwnedSemaphorePermit,
     ) {
         self.meters.store_queries.inc();
-        let read_at = self.clock.uptime();
+        let asked_at = self.clock.uptime();
         let outcome = match self.store.token_by_digest(&registered.digest).await {
-            Ok(reading) => {
-                let position = reading.position;
-                let lookup = registered.era.remember(&registered.digest, reading, read_at);
-                Landing::Answered(lookup, position)
-            }
+            Ok(reading) => self.land(&registered, reading, asked_at).await,
             Err(error) => {
-                tracing::debug!(error = %error, "a token could not be looked up");
-                Landing::Failed
+                self.not_answered(asked_at, &error);
+                Err(error)
             }
         };
+        let landed = outcome.unwrap_or_else(|error| {
+            tracing::debug!(error = %error, "a token could not be looked up");
+            Landing::Failed
+        });
         drop(registered);
         drop(place);
-        landing.send_replace(Some(outcome));
+        landing.send_replace(Some(landed));
+    }
+
+    /// Remembers an answer, unless it is too old for that, and says what it means.
+    async fn land(
+        &self,
+        registered: &Registered,
+        reading: Reading,
+        asked_at: Duration,
+    ) -> Result<Landing, StoreError> {
+        self.contact.answered(asked_at);
+        if !self.contact.is_up() {
+            // The store is back, and this is the first to know: nothing new is said before everything that was missed is applied.
+            self.catch_up().await?;
+        }
+        let position = reading.position;
+        // A replica's answer is as old as the proof of life whose position it has reached, and worth nothing if it has reached none: the
+        // proof is looked at first, for what is announced then was announced before it.
+        let proof = self.proof();
+        let as_of = match reading.current {
+            true => asked_at,
+            false if position >= self.era.load().announced() => proof.min(asked_at),
+            false => Duration::ZERO,
+        };
+        let lookup = registered.era.remember(&registered.digest, reading, as_of);
+        Ok(Landing::Answered(Verdict { lookup, as_of }, position))
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use prometheus::Registry;
 
 use super::era::Landing;
+use super::follow::Following;
 use super::*;
 use crate::account::{Grant, Permission, Subscription};
 use crate::clock::{ManualClock, Timestamp};
 use crate::policy::Right;
-use crate::store::{self, Actor, ActsAs, NewToken, Purpose, Watch};
+use crate::store::{self, Actor, ActsAs, NewToken, Purpose};
 use crate::token::{End, EndCause, Scope, Scopes, TokenId};
 
 struct Bench {
@@ -17,7 +18,7 @@ struct Bench {
     store: Store,
     verifier: Verifier,
     hands: ManualClock,
-    watch: Option<Watch>,
+    following: Option<Following>,
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -45,7 +46,7 @@ impl Bench {
         let (clock, hands) = Clock::manual(NOW);
         let meters = Meters::register(&Registry::new()).unwrap();
         let verifier = Verifier::new(store.clone(), clock, config, meters);
-        Self { directory, store, verifier, hands, watch: None }
+        Self { directory, store, verifier, hands, following: None }
     }
 
     async fn issue(&self, name: &str) -> TokenId {
@@ -72,10 +73,10 @@ impl Bench {
     /// What the follower does every 100 ms.
     async fn beat(&mut self) {
         let inner = &self.verifier.0;
-        if self.watch.is_none() {
-            self.watch = Some(inner.begin_watch().await);
+        if self.following.is_none() {
+            self.following = Some(inner.begin_following().await);
         }
-        inner.beat(self.watch.as_mut().unwrap()).await;
+        inner.beat(self.following.as_mut().unwrap()).await;
     }
 
     fn move_store(&self, from: &str, to: &str) {
@@ -252,7 +253,8 @@ async fn store_lost_unnoticed_known_tokens_go_on_for_the_grace() {
     bench.move_store("home", "away");
     bench.hands.advance(seconds(11));
     assert_eq!((bench.says("a"), bench.learns("a").await), ("nothing", "alive"));
-    assert_eq!((bench.learns("x").await, bench.queries()), ("unavailable", 3));
+    assert!(!bench.verifier.health().store_up, "noticed by the request");
+    assert_eq!((bench.learns("x").await, bench.queries()), ("unavailable", 2));
     bench.hands.advance(seconds(289));
     assert_eq!(bench.learns("a").await, "unavailable");
 }
@@ -473,7 +475,10 @@ async fn request_after_a_change_takes_no_answer_from_before_it() {
     tokio::task::yield_now().await;
     era.flights.remove(&a);
     landing.send_replace(Some(Landing::Answered(
-        Lookup::Known(Arc::new(stale.standing.unwrap())),
+        Verdict {
+            lookup: Lookup::Known(Arc::new(stale.standing.unwrap())),
+            as_of: bench.verifier.0.clock.uptime(),
+        },
         stale.position,
     )));
     assert_eq!((before.await.unwrap(), after.await.unwrap()), ("alive", "ended"));

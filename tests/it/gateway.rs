@@ -14,4 +14,5 @@ mod paths;
 mod protocols;
 mod reach;
 mod refusals;
+mod streams;
 mod upstreams;

@@ -218,7 +218,8 @@ impl Embedded {
             .await?;
             let found: bool = row.try_get("found")?;
             let position = FeedPosition(row.try_get("position")?);
-            Ok(Reading { standing: found.then(|| standing(&row)).transpose()?, position })
+            let standing = found.then(|| standing(&row)).transpose()?;
+            Ok(Reading { standing, position, current: true })
         })
         .await
     }

@@ -82,6 +82,25 @@ async fn gate_serves_on_when_nobody_reads_its_words() {
 }
 
 #[tokio::test]
+async fn gate_that_drains_says_that_it_is_not_ready() {
+    let (upstream, _place, mut gate) = slow_gate("", None).await;
+    let asking = ask(&upstream, &gate).await;
+    assert_eq!(client::ask(gate.admin, "GET", "/readyz", &[]).await.status, 200);
+    gate.signal(Signal::TERM);
+    gate.wait_for("stopping");
+    while TcpStream::connect(gate.data).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let reply = client::ask(gate.admin, "GET", "/readyz", &[]).await;
+    assert_eq!((reply.status, reply.json()["ready"].as_bool()), (503, Some(false)));
+    assert!(reply.json()["reasons"][0].as_str().unwrap().starts_with("draining: "), "{}", reply.json());
+    assert_eq!(client::ask(gate.admin, "GET", "/healthz", &[]).await.status, 200);
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.ended().code, 0);
+    assert!(!asking.await.unwrap().complete);
+}
+
+#[tokio::test]
 async fn sigterm_and_sigint_let_a_running_response_finish() {
     for signal in [Signal::TERM, Signal::INT] {
         let (upstream, _place, mut gate) = slow_gate("", Some(Duration::from_millis(400))).await;
