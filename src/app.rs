@@ -7,12 +7,13 @@
 //! | the cache | one sentence that names the directory, exit 1 |
 //! | both listeners | one sentence that names the address, exit 1 |
 //! | the first start (`app/bootstrap.rs`) | one sentence that names the file, exit 1; the next start is the first |
-//! | the feed follower, the ledger's keeper, the cache's keeper, the audit's head in the log (`app/head.rs`), both planes | – |
+//! | the feed follower, the ledger's keeper, the cache's keeper, the audit's head in the log (`app/head.rs`), the heartbeat (`app/heartbeat.rs`), both planes | – |
 //!
 //! Two apps in one process work: nothing here is global. Read `app/run.rs` next, for signals.
 
 mod bootstrap;
 mod head;
+mod heartbeat;
 mod parts;
 mod planes;
 mod run;
@@ -29,11 +30,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
+pub use self::heartbeat::host_name;
 pub use self::parts::{ComposeError, cache, store as store_config, verify as verify_config};
 pub use self::run::serve;
 pub use self::shelf::{Shelf, Shelved, is_package};
 pub use self::story::story;
 
+use self::heartbeat::Heartbeat;
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
 use crate::admin::{self, Admin};
@@ -45,7 +48,7 @@ use crate::index::Indexes;
 use crate::ledger::{self, Ledger};
 use crate::metrics::Metrics;
 use crate::server::{self, Bound, Shutdown, Tls};
-use crate::store::Store;
+use crate::store::{GateState, Store};
 use crate::verify::Verifier;
 use crate::{upstream, verify};
 
@@ -58,6 +61,7 @@ pub struct App {
     store: Store,
     verifier: Verifier,
     ledger: Ledger,
+    heartbeat: Heartbeat,
     gateway: Arc<Gateway>,
     admin: Arc<Admin>,
     upstream_meters: upstream::Meters,
@@ -130,6 +134,9 @@ impl App {
             shutdown.clone(),
         );
         let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
+        let name = config.gate.name.clone().unwrap_or_else(host_name);
+        let heartbeat =
+            Heartbeat::new(name, store.clone(), verifier.clone(), clock.clone(), shutdown.clone());
         let begun = || {
             let ending = ending.clone();
             async move { ending.begun().await }
@@ -137,6 +144,7 @@ impl App {
         let mut companions = vec![
             tokio::spawn(verifier.clone().follow(begun())),
             tokio::spawn(ledger.clone().keep(begun())),
+            tokio::spawn(heartbeat.clone().keep(begun())),
             tokio::spawn(head::tell(store.clone(), begun())),
             tokio::spawn({
                 let (gateway, begun) = (Arc::clone(&gateway), begun());
@@ -167,6 +175,7 @@ impl App {
             store,
             verifier,
             ledger,
+            heartbeat,
             gateway,
             admin: admin_pages,
             upstream_meters,
@@ -252,6 +261,7 @@ impl App {
         }
         // Of the requests that ended since, too.
         let _ = tokio::time::timeout(STORE_PATIENCE, self.ledger.flush()).await;
+        let _ = tokio::time::timeout(STORE_PATIENCE, self.heartbeat.beat(GateState::Stopped)).await;
         let _ = tokio::time::timeout(STORE_PATIENCE, self.store.close()).await;
         cut
     }

@@ -14,6 +14,7 @@ mod audit;
 mod cache;
 mod channel;
 pub mod explain;
+mod fleet;
 mod group;
 mod index;
 mod org;
@@ -21,6 +22,7 @@ mod output;
 mod ready;
 mod seat;
 mod session;
+mod store;
 mod token;
 mod view;
 
@@ -131,6 +133,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Session::during(&read()?.1, yes, audit).await;
         }
         Command::Cache(command) => return cache::run(command, &read()?.1).await,
+        Command::Store(command) => store::run(command).await?,
+        Command::Fleet(command) => {
+            Session::during(&read()?.1, yes, async |session| fleet::run(command, session).await).await?;
+        }
         Command::Index(command) => {
             let index = async |session: &Session<'_>| index::run(command, session).await;
             return Session::during(&read()?.1, yes, index).await;

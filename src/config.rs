@@ -41,7 +41,7 @@ pub use self::channel::{Auth, Channel, Location, SecretSource, Source};
 pub use self::environment::Environment;
 pub use self::mistake::{ConfigError, Mistake};
 pub use self::raw::{Admin, AuthKind, Index, Limits, Network, Upstream, Verify};
-pub use self::store::{Store, StoreUrl};
+pub use self::store::{PostgresUrl, Store, StoreUrl};
 use crate::logging;
 
 /// Everything that is configured. `Default` is the shipped file without its channels.
@@ -49,6 +49,8 @@ use crate::logging;
 pub struct Config {
     /// Where the store, the cache and the bootstrap token live unless named elsewhere. `var`.
     pub data_dir: PathBuf,
+    /// What this gate is called among others over the same store.
+    pub gate: Gate,
     /// Whether anything goes upstream.
     pub network: Network,
     /// The plane for clients.
@@ -73,6 +75,13 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// The notices that only reading the file, the environment and what they name could give rise to.
     pub(crate) found: Vec<String>,
+}
+
+/// This gate among others over the same store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// What it is called; without, as its machine.
+    pub name: Option<String>,
 }
 
 /// The plane for clients.
@@ -199,6 +208,7 @@ impl Config {
         check_limits(&file.limits, findings);
         check_index(&file.index, findings);
         Self {
+            gate: gate(file.gate, findings),
             network: file.network,
             listen: listen(file.listen, findings),
             admin: file.admin,
@@ -227,6 +237,7 @@ impl Config {
     fn raw(&self) -> raw::File {
         let Self {
             data_dir,
+            gate,
             network,
             listen,
             admin,
@@ -243,6 +254,7 @@ impl Config {
         let tls = listen.tls.clone().map(|TlsFiles { certificate, key }| raw::Tls { certificate, key });
         raw::File {
             data_dir: data_dir.clone(),
+            gate: raw::Gate { name: gate.name.clone().unwrap_or_default() },
             network: *network,
             listen: raw::Listen {
                 address: listen.address,
@@ -375,6 +387,15 @@ impl<'e> Findings<'e> {
     }
 }
 
+fn gate(raw: raw::Gate, findings: &mut Findings<'_>) -> Gate {
+    let is_shown_well = raw.name.len() <= GATE_NAME_BYTES_MAX && !raw.name.contains(char::is_control);
+    if !is_shown_well || raw.name.trim() != raw.name {
+        let problem = "expected a name of at most 255 bytes on one line, such as \"gate-1\", or \"\" for that of the machine";
+        findings.add("gate.name", Some(&raw.name), problem);
+    }
+    Gate { name: Some(raw.name).filter(|name| !name.is_empty()) }
+}
+
 fn listen(raw: raw::Listen, findings: &mut Findings<'_>) -> Listen {
     let public_url = match public_url(&raw.public_url) {
         Ok(url) => url,
@@ -461,6 +482,9 @@ fn check_index(index: &Index, findings: &mut Findings<'_>) {
 
 const BELOW_WORKING_DIRECTORY: &str = "config/channelgate.toml";
 const BELOW_ETC: &str = "/etc/channelgate/channelgate.toml";
+
+/// As long as a host name may be.
+const GATE_NAME_BYTES_MAX: usize = 255;
 
 /// A file that is larger is no configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! From the configuration's sections to the components' own configurations.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -177,6 +178,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
     // Named one by one, so that whoever adds a section decides whether a reload reads it.
     let Config {
         data_dir,
+        gate,
         network: _,
         listen: Listen { address, tls, public_url: _, trusted_proxies: _ },
         admin,
@@ -193,6 +195,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
     let limits = Limits { path_bytes_max: started.limits.path_bytes_max, ..limits.clone() };
     let keys = [
         ("data_dir", *data_dir != started.data_dir),
+        ("gate", *gate != started.gate),
         ("listen.address", *address != started.listen.address),
         ("listen.tls", *tls != started.listen.tls),
         ("admin", *admin != started.admin),
@@ -252,7 +255,13 @@ fn auth(auth: &config::Auth) -> upstream::Auth {
 
 /// The store's configuration.
 pub fn store(config: &Config) -> store::Config {
-    store::Config { url: config.store.url.to_string(), ..store::Config::default() }
+    store::Config {
+        url: config.store.url.with_password(),
+        read_url: config.store.read_url.as_ref().map(config::StoreUrl::with_password),
+        // Several looks at the feed fit into what a verdict may be late.
+        heartbeat: (config.verify.max_staleness / 4).min(Duration::from_secs(1)),
+        ..store::Config::default()
+    }
 }
 
 /// The verifier's configuration.

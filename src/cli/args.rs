@@ -2,10 +2,12 @@
 
 mod audit;
 mod cache;
+mod fleet;
 mod group;
 mod index;
 mod org;
 mod seat;
+mod store;
 mod token;
 
 use std::path::PathBuf;
@@ -15,10 +17,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::audit::{AuditArguments, AuditCommand};
 pub(super) use self::cache::{CacheCommand, Chosen, WarmArguments};
+pub(super) use self::fleet::FleetCommand;
 pub(super) use self::group::GroupCommand;
 pub(super) use self::index::IndexCommand;
 pub(super) use self::org::OrgCommand;
 pub(super) use self::seat::SeatCommand;
+pub(super) use self::store::StoreCommand;
 pub(super) use self::token::{Expiry, TokenCommand};
 use crate::account::{GrantError, NameError, check_label, check_name, check_pattern, check_user};
 use crate::clock::{TimeError, parse_duration};
@@ -102,6 +106,12 @@ pub(super) enum Command {
     /// Works beside a running gate and without one.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// The store itself: copy it to another database
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// The gates over one store
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// The indexes of channels: show, refresh
     ///
     /// Works beside a running gate and without one.

@@ -132,8 +132,7 @@ fn actor() -> Actor {
     let user = ["LOGNAME", "USER"].into_iter().find_map(|name| std::env::var(name).ok());
     let user = user.filter(|name| check_user(name).is_ok());
     let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Actor::local(format!("cli:{user}@{}", host.trim()))
+    Actor::local(format!("cli:{user}@{}", app::host_name()))
 }
 
 /// A line from standard input: a token's value, or a URL that may hold one.

@@ -23,6 +23,7 @@ use crate::{logging, policy};
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) data_dir: PathBuf,
+    pub(super) gate: Gate,
     pub(super) network: Network,
     pub(super) listen: Listen,
     pub(super) admin: Admin,
@@ -35,6 +36,13 @@ pub(super) struct File {
     pub(super) log: logging::Config,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) channels: Vec<Channel>,
+}
+
+/// `[gate]`: what it is called.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Gate {
+    pub(super) name: String,
 }
 
 /// `[listen]`.
@@ -66,7 +74,7 @@ pub struct Admin {
     pub address: SocketAddr,
 }
 
-/// `[store]`: the URL, or a file that holds it.
+/// `[store]`: the URL, or a file that holds it; the same of a standby.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct Store {
@@ -74,6 +82,10 @@ pub(super) struct Store {
     pub(super) url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_url_file: Option<PathBuf>,
 }
 
 /// `[verify]`: what is remembered of tokens between questions to the store.
@@ -422,6 +434,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("var"),
+            gate: Gate::default(),
             network: Network::default(),
             listen: Listen::default(),
             admin: Admin::default(),

@@ -543,8 +543,17 @@ fn store_url_comes_from_a_file_and_is_printed_as_its_name() {
     assert_eq!(parse(&config.render()), Ok(config));
 
     fs::write(&file, "postgres://gate:hunter2@db/gate").unwrap();
+    let config =
+        parse(&format!("[store]\nurl_file = {file:?}\nread_url = \"postgres://gate@standby/gate\"")).unwrap();
+    assert_eq!(config.store.url.with_password(), "postgres://gate:hunter2@db/gate");
+    assert_eq!(config.store.url.to_string(), "postgres://gate@db/gate");
+    assert!(!format!("{config:?} {}", config.render()).contains("hunter2"));
+    assert_eq!(parse(&config.render()), Ok(config));
+
+    fs::write(&file, "mysql://gate:hunter2@db/gate").unwrap();
     let found = mistakes(&format!("[store]\nurl_file = {file:?}"), &Environment::default());
-    assert!(found[0].starts_with("store.url_file: this version keeps its store in SQLite only"), "{found:?}");
+    assert!(!found.concat().contains("hunter2"));
+    assert!(found[0].starts_with("store.url_file: expected sqlite:PATH"), "{found:?}");
 }
 
 #[test]

@@ -5,58 +5,38 @@
 //! not promise in this mode. Several processes may use the file at once, such as a gate and the command line beside it; every change is
 //! one `BEGIN IMMEDIATE` transaction, so that they queue at its beginning and never fail at its end.
 //!
-//! The file is never opened but through SQLite: closing any other descriptor of it would drop this process's locks on it
+//! What is done with it is in `store/sql.rs`. The file is never opened but through SQLite: closing any other descriptor of it would drop this process's locks on it
 //! (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 //!
 //! Every call first makes sure that the path still leads to the file that was opened. A file that was moved, deleted or replaced would
 //! go on answering through the open connections, from the past; it counts as unavailable until it is back.
 //!
-//! Read `open.rs` for what happens at the start, `feed.rs` for how changes are heard of.
+//! Read `open.rs` for what happens at the start, `watch.rs` for how changes are heard of.
 
-mod audit;
-mod bootstrap;
-mod change;
-mod feed;
 mod filesystem;
-mod groups;
-mod keys;
 mod open;
-mod organizations;
-mod row;
-mod seats;
-mod seen;
-mod sync;
-mod tokens;
-mod uses;
+mod watch;
 
-use std::future::Future;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, SqliteConnection};
 
-pub(super) use bootstrap::Bootstrap;
-pub(super) use feed::Watch;
+pub(super) use watch::Watch;
 
-use super::error::{Conflict, Sought, StoreError};
-use super::{Config, Terms};
-use crate::account::EndsInThePast;
-use crate::token::mask_values;
+use super::error::StoreError;
+use super::sql::{Failure, Held, Session, TIMED_OUT};
 
 /// The store in one SQLite file. Clones share their connections.
 #[derive(Clone, Debug)]
-pub struct Embedded {
+pub(super) struct Embedded {
     writer: SqlitePool,
     readers: SqlitePool,
     /// How to make one more reading connection.
     reading: SqliteConnectOptions,
     file: Arc<DatabaseFile>,
-    config: Arc<Config>,
-    /// On which changes are made.
-    terms: Arc<Terms>,
 }
 
 /// The file that was opened.
@@ -68,48 +48,42 @@ struct DatabaseFile {
 }
 
 impl Embedded {
-    pub(super) fn on(&self, terms: Terms) -> Self {
-        Self { terms: Arc::new(terms), ..self.clone() }
-    }
-
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 
-    /// Runs one call under the query timeout, on the file that was opened, and gives its failures their meaning.
-    async fn call<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        self.call_within(self.config.query_timeout, work).await
-    }
-
-    /// The same for counting the tokens of an organization, of which there may be millions. Nobody waits for it.
-    async fn call_on_all<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        self.call_within(self.config.query_timeout.saturating_mul(ALL_TOKENS_FACTOR), work).await
-    }
-
-    async fn call_within<T>(
-        &self,
-        timeout: Duration,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, StoreError> {
-        let path = self.path();
-        let checked = async {
-            self.file.check().await?;
-            work.await
-        };
-        match tokio::time::timeout(timeout, checked).await {
-            Ok(outcome) => outcome.map_err(|failure| failure.into_error(path)),
-            Err(elapsed) => Err(StoreError::unavailable(path, TIMED_OUT, elapsed)),
-        }
+    /// Succeeds if the path still leads to the file that was opened.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        self.file.check().await
     }
 
     /// A connection to read with.
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-        self.readers.acquire().await
+    pub(super) async fn reader(&self) -> Result<Session, Failure> {
+        Ok(Session::Sqlite(Held::Pooled(self.readers.acquire().await?)))
     }
 
-    fn path(&self) -> &Path {
-        &self.file.path
+    /// A transaction that holds the write lock. It is taken at once: a transaction that read first and then wrote could fail half-way.
+    pub(super) async fn begin(&self) -> Result<Session, Failure> {
+        Ok(Session::Sqlite(Held::Changing(self.writer.begin_with("BEGIN IMMEDIATE").await?)))
+    }
+
+    /// One more connection to read with, in nobody else's hands.
+    async fn alone(&self) -> Result<SqliteConnection, Failure> {
+        Ok(self.reading.connect().await?)
+    }
+
+    /// A connection on which everything is of the moment of its first reading.
+    pub(super) async fn snapshot(&self) -> Result<Session, Failure> {
+        Ok(Session::Sqlite(Held::Changing(self.readers.begin().await?)))
+    }
+
+    pub(super) fn meaning(&self, error: sqlx::Error) -> StoreError {
+        meaning(&self.file.path, error)
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.file.path.display().to_string()
     }
 }
 
@@ -119,59 +93,16 @@ impl DatabaseFile {
         match tokio::fs::metadata(&self.path).await {
             Ok(metadata) if (metadata.dev(), metadata.ino()) == (self.device, self.inode) => Ok(()),
             Ok(_) => Err(StoreError::unavailable(
-                &self.path,
+                self.path.display(),
                 "restart to use the file that is there now",
                 "the file was replaced since it was opened",
             )),
-            Err(error) => {
-                Err(StoreError::unavailable(&self.path, "put the file back and make it readable", error))
-            }
+            Err(error) => Err(StoreError::unavailable(
+                self.path.display(),
+                "put the file back and make it readable",
+                error,
+            )),
         }
-    }
-}
-
-/// A failure on its way to becoming a [`StoreError`].
-enum Failure {
-    Sql(sqlx::Error),
-    Store(StoreError),
-}
-
-impl Failure {
-    fn into_error(self, file: &Path) -> StoreError {
-        match self {
-            Self::Store(error) => error,
-            Self::Sql(error) => meaning(file, error),
-        }
-    }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Conflict> for Failure {
-    fn from(conflict: Conflict) -> Self {
-        Self::Store(conflict.into())
-    }
-}
-
-impl From<EndsInThePast> for Failure {
-    fn from(error: EndsInThePast) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<Sought> for Failure {
-    fn from(sought: Sought) -> Self {
-        Self::Store(sought.into())
     }
 }
 
@@ -183,38 +114,28 @@ fn meaning(file: &Path, error: sqlx::Error) -> StoreError {
         | sqlx::Error::Decode(_)
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::RowNotFound => {
-            return StoreError::corrupt(file, error);
+            return StoreError::corrupt(file.display(), error);
         }
-        sqlx::Error::PoolTimedOut => return StoreError::unavailable(file, TIMED_OUT, error),
+        sqlx::Error::PoolTimedOut => return StoreError::unavailable(file.display(), TIMED_OUT, error),
         _ => None,
     };
     match extended.map(|code| code & 0xff) {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => {
-            StoreError::unavailable(file, "another process is writing to it; try again", error)
+            StoreError::unavailable(file.display(), "another process is writing to it; try again", error)
         }
-        Some(SQLITE_FULL) => StoreError::unavailable(file, "make room on its disk", error),
+        Some(SQLITE_FULL) => StoreError::unavailable(file.display(), "make room on its disk", error),
         Some(SQLITE_PERM | SQLITE_READONLY | SQLITE_CANTOPEN) => StoreError::unavailable(
-            file,
+            file.display(),
             "make the file and its directory writable for the user that the program runs as",
             error,
         ),
         // A missing table or a broken rule of the schema: somebody else's hand was in it.
         Some(SQLITE_CORRUPT | SQLITE_NOTADB | SQLITE_ERROR | SQLITE_CONSTRAINT) => {
-            StoreError::corrupt(file, error)
+            StoreError::corrupt(file.display(), error)
         }
-        _ => StoreError::unavailable(file, "look at its disk and the system's log", error),
+        _ => StoreError::unavailable(file.display(), "look at its disk and the system's log", error),
     }
 }
-
-/// Refuses `text` as `what` if it holds the value of a token.
-fn refuse_value(text: &str, what: &'static str) -> Result<(), StoreError> {
-    if mask_values(text) == text { Ok(()) } else { Err(StoreError::Revealing(what)) }
-}
-
-/// How many times longer than one call it may take to count all tokens of an organization.
-const ALL_TOKENS_FACTOR: u32 = 30;
-
-const TIMED_OUT: &str = "it takes too long; look at the load of the machine and its disk, and try again";
 
 const SQLITE_ERROR: i32 = 1;
 const SQLITE_PERM: i32 = 3;

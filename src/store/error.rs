@@ -1,20 +1,20 @@
 //! What can go wrong with a store, grouped by what the asker can do about it.
 
 use std::error::Error;
-use std::path::Path;
+use std::fmt;
 
 use uuid::Uuid;
 
 use crate::account::{EndsInThePast, GrantError, NameError, SubscriptionOver};
 use crate::token::{TokenId, TokenNameError};
 
-/// A store's refusal or failure. The messages name the file and the way out; the source says what the system reported.
+/// A store's refusal or failure. The messages name the store and the way out; the source says what the system reported.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It does not answer in time, or the system under it fails. A change may or may not have been made.
     #[error("the store {store} does not answer; {advice}")]
     Unavailable {
-        /// The database file.
+        /// The database file, or the server and the database on it.
         store: Box<str>,
         /// What to do.
         advice: &'static str,
@@ -26,7 +26,7 @@ pub enum StoreError {
         "the store {store} is damaged; restore it from a backup, or move it away to begin with an empty one"
     )]
     Corrupt {
-        /// The database file.
+        /// The database file, or the server and the database on it.
         store: Box<str>,
         /// What was found.
         source: Box<dyn Error + Send + Sync>,
@@ -83,7 +83,7 @@ pub enum StoreError {
     /// A place or a database that this program cannot work with, whatever is retried.
     #[error("the store {store} {problem}")]
     Unsupported {
-        /// The database file.
+        /// The database file, or the server and the database on it.
         store: Box<str>,
         /// Why, and what to do.
         problem: Box<str>,
@@ -235,26 +235,22 @@ impl StoreError {
         }
     }
 
-    /// The store at `file` does not answer, because of `source`.
+    /// The store of this name does not answer, because of `source`.
     pub(super) fn unavailable(
-        file: &Path,
+        store: impl fmt::Display,
         advice: &'static str,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::Unavailable { store: name(file), advice, source: source.into() }
+        Self::Unavailable { store: store.to_string().into(), advice, source: source.into() }
     }
 
-    /// The store at `file` cannot be read, because of `source`.
-    pub(super) fn corrupt(file: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Corrupt { store: name(file), source: source.into() }
+    /// The store of this name cannot be read, because of `source`.
+    pub(super) fn corrupt(store: impl fmt::Display, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Corrupt { store: store.to_string().into(), source: source.into() }
     }
 
-    /// The store at `file` is none for this program.
-    pub(super) fn unsupported(file: &Path, problem: impl Into<Box<str>>) -> Self {
-        Self::Unsupported { store: name(file), problem: problem.into() }
+    /// The store of this name is none for this program.
+    pub(super) fn unsupported(store: impl fmt::Display, problem: impl Into<Box<str>>) -> Self {
+        Self::Unsupported { store: store.to_string().into(), problem: problem.into() }
     }
-}
-
-fn name(file: &Path) -> Box<str> {
-    file.display().to_string().into()
 }

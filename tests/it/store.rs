@@ -2,4 +2,6 @@
 
 pub(crate) mod contract;
 pub(crate) mod embedded;
+pub(crate) mod postgres;
 mod size;
+mod transfer;

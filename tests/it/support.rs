@@ -5,5 +5,6 @@ pub mod faulty;
 pub mod gate;
 pub mod hammer;
 pub mod http2;
+pub mod postgres;
 pub mod process;
 pub mod tls;

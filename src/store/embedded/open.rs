@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::Access;
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{DatabaseFile, Embedded, Failure, filesystem, meaning};
+use crate::store::sql::{Migrating, apply_all, missing};
 use crate::store::{Config, StoreError};
 
 impl Embedded {
@@ -53,8 +53,6 @@ impl Embedded {
             readers: pool(config.connections_max.max(1)).connect_lazy_with(reading.clone()),
             reading,
             file: Arc::new(file),
-            config: Arc::new(config.clone()),
-            terms: Arc::default(),
         })
     }
 }
@@ -62,9 +60,11 @@ impl Embedded {
 /// The file that a URL names, as an absolute path.
 fn path_of(url: &str) -> Result<PathBuf, StoreError> {
     let error = |problem| StoreError::Url { url: url.into(), problem };
-    let path = url
-        .strip_prefix("sqlite:")
-        .ok_or_else(|| error("names no store that this version knows; it must be sqlite:PATH"))?;
+    let path = url.strip_prefix("sqlite:").ok_or_else(|| {
+        error(
+            "names no store that this version knows; it must be sqlite:PATH or postgres://USER@HOST/DATABASE",
+        )
+    })?;
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path.contains(":memory:") {
         return Err(error("names no file; it must be sqlite:PATH"));
@@ -79,36 +79,37 @@ fn path_of(url: &str) -> Result<PathBuf, StoreError> {
 fn prepare_place(path: &Path) -> Result<bool, StoreError> {
     let directory = directory_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
-        StoreError::unavailable(path, "its directory cannot be made; name another one", error)
+        StoreError::unavailable(path.display(), "its directory cannot be made; name another one", error)
     })?;
     // The file's own place, if it is a link to somewhere else.
     let exists = path.symlink_metadata().is_ok();
     let place = if exists { path } else { directory };
     let kind = filesystem::network_kind(place)
-        .map_err(|error| StoreError::unavailable(path, "its file system does not answer", error))?;
+        .map_err(|error| StoreError::unavailable(path.display(), "its file system does not answer", error))?;
     if let Some(kind) = kind {
         return Err(StoreError::unsupported(
-            path,
+            path.display(),
             format!(
                 "is on a network file system ({kind}), where its locks do not work; put it on a local disk"
             ),
         ));
     }
     writable(directory, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| StoreError::unavailable(path, "make its directory writable", error))?;
+        .map_err(|error| StoreError::unavailable(path.display(), "make its directory writable", error))?;
     Ok(exists)
 }
 
 /// Looks at the file that is there, without opening it.
 fn examine(path: &Path) -> Result<DatabaseFile, StoreError> {
-    let unreadable =
-        |error: io::Error| StoreError::unavailable(path, "make the file readable and writable", error);
+    let unreadable = |error: io::Error| {
+        StoreError::unavailable(path.display(), "make the file readable and writable", error)
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(StoreError::unsupported(path, "is not a file; name a file in store.url"));
+        return Err(StoreError::unsupported(path.display(), "is not a file; name a file in store.url"));
     }
     if metadata.len() == 0 {
-        return Err(StoreError::corrupt(path, "the file is empty"));
+        return Err(StoreError::corrupt(path.display(), "the file is empty"));
     }
     writable(path, Access::READ_OK | Access::WRITE_OK).map_err(unreadable)?;
     Ok(DatabaseFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
@@ -116,7 +117,8 @@ fn examine(path: &Path) -> Result<DatabaseFile, StoreError> {
 
 /// Makes a complete database under another name and puts it in place, unless another process was faster.
 async fn create(path: &Path, config: &Config) -> Result<(), StoreError> {
-    let failed = |error: io::Error| StoreError::unavailable(path, "make its directory writable", error);
+    let failed =
+        |error: io::Error| StoreError::unavailable(path.display(), "make its directory writable", error);
     let directory = directory_of(path);
     let temporary = tempfile::Builder::new()
         .prefix(".channelgate-")
@@ -132,7 +134,7 @@ async fn create(path: &Path, config: &Config) -> Result<(), StoreError> {
         migrate(path, &mut connection).await?;
         Ok::<_, Failure>(connection.close().await?)
     };
-    initialized.await.map_err(|failure| failure.into_error(path))?;
+    initialized.await.map_err(|failure| told(path, failure))?;
     match temporary.persist_noclobber(path) {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error.error)),
         _ => {}
@@ -148,7 +150,7 @@ async fn adopt(path: &Path, config: &Config, writing: &SqliteConnectOptions) -> 
         let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
         if owner != APPLICATION_ID {
             return Err(StoreError::unsupported(
-                path,
+                path.display(),
                 "is the database of another program; name another file in store.url",
             )
             .into());
@@ -159,7 +161,7 @@ async fn adopt(path: &Path, config: &Config, writing: &SqliteConnectOptions) -> 
         let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await?;
         if journal != "wal" {
             return Err(StoreError::unsupported(
-                path,
+                path.display(),
                 "is on a file system without shared memory; put it on a local disk",
             )
             .into());
@@ -167,73 +169,45 @@ async fn adopt(path: &Path, config: &Config, writing: &SqliteConnectOptions) -> 
         migrate(path, &mut connection).await?;
         Ok::<_, Failure>(connection.close().await?)
     };
-    adopted.await.map_err(|failure| failure.into_error(path))
+    adopted.await.map_err(|failure| told(path, failure))
 }
 
 /// Applies the migrations that are missing, all or none. Where none is, no lock is taken.
 async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), Failure> {
-    if missing_migrations(path, connection).await?.is_empty() {
+    let store = path.display().to_string();
+    let migrating = Migrating { history: &HISTORY, table: MIGRATIONS_TABLE, store: &store };
+    let is_there = has_table(connection).await?;
+    if missing(connection, &migrating, is_there).await?.is_empty() {
         return Ok(());
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let failed = |error| migration_failure(path, error);
-    transaction.ensure_migrations_table(MIGRATIONS_TABLE).await.map_err(failed)?;
-    for migration in missing_migrations(path, &mut transaction).await? {
-        transaction.apply(MIGRATIONS_TABLE, &migration).await.map_err(failed)?;
-    }
+    let is_there = has_table(&mut transaction).await?;
+    let missing = missing(&mut *transaction, &migrating, is_there).await?;
+    apply_all(&mut *transaction, &migrating, &missing).await?;
     Ok(transaction.commit().await?)
 }
 
-/// The migrations that the database lacks; it may have none that this program does not know.
-async fn missing_migrations(
-    path: &Path,
-    connection: &mut SqliteConnection,
-) -> Result<Vec<Migration>, Failure> {
-    let mut missing = migrations();
+async fn has_table(connection: &mut SqliteConnection) -> Result<bool, Failure> {
     let table = sqlx::query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?");
-    if table.bind(MIGRATIONS_TABLE).fetch_optional(&mut *connection).await?.is_none() {
-        return Ok(missing);
-    }
-    let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await;
-    for applied in applied.map_err(|error| migration_failure(path, error))? {
-        let version = applied.version;
-        let newer = || migration_failure(path, MigrateError::VersionMissing(version));
-        let place = missing.iter().position(|known| known.version == version).ok_or_else(newer)?;
-        if missing.remove(place).checksum != applied.checksum {
-            return Err(migration_failure(path, MigrateError::VersionMismatch(version)).into());
-        }
-    }
-    Ok(missing)
+    Ok(table.bind(MIGRATIONS_TABLE).fetch_optional(connection).await?.is_some())
 }
 
-fn migration_failure(path: &Path, error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => meaning(path, error),
-        MigrateError::VersionMissing(version) => StoreError::unsupported(
-            path,
-            format!(
-                "was made by a newer version of this program (schema {version}); use that version or a newer one"
-            ),
-        ),
-        error => StoreError::corrupt(path, error),
-    }
-}
+/// The schema's history.
+const HISTORY: [(i64, &str, &str); 7] = [
+    (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
+    (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
+    (3, "operators' tokens and the keys of requests", include_str!("migrations/0003_api.sql")),
+    (4, "subscriptions of tokens, indexes for millions", include_str!("migrations/0004_size.sql")),
+    (5, "grants of packages and labels", include_str!("migrations/0005_views.sql")),
+    (6, "when artifacts were first seen", include_str!("migrations/0006_seen.sql")),
+    (7, "the gates", include_str!("migrations/0007_gates.sql")),
+];
 
-/// The schema's history. A migration that was released is never edited: its checksum is kept in the databases it was applied to. A gate
-/// may be running while a newer command line migrates its store, so a migration only adds.
-fn migrations() -> Vec<Migration> {
-    let history = [
-        (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
-        (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
-        (3, "operators' tokens and the keys of requests", include_str!("migrations/0003_api.sql")),
-        (4, "subscriptions of tokens, indexes for millions", include_str!("migrations/0004_size.sql")),
-        (5, "grants of packages and labels", include_str!("migrations/0005_views.sql")),
-        (6, "when artifacts were first seen", include_str!("migrations/0006_seen.sql")),
-    ];
-    let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    history.into_iter().map(migration).collect()
+fn told(path: &Path, failure: Failure) -> StoreError {
+    match failure {
+        Failure::Store(error) => error,
+        Failure::Sql(error) => meaning(path, error),
+    }
 }
 
 fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
@@ -263,7 +237,7 @@ async fn on_blocking_thread<T: Send + 'static>(
     let name = path.clone();
     tokio::task::spawn_blocking(move || work(&path))
         .await
-        .unwrap_or_else(|error| Err(StoreError::unavailable(&name, "restart the program", error)))
+        .unwrap_or_else(|error| Err(StoreError::unavailable(name.display(), "restart the program", error)))
 }
 
 /// Where the driver keeps which migrations were applied.

@@ -89,7 +89,7 @@ fn mistakes_are_named_with_the_way_out() {
     for (name, arguments, input, code, words) in [
         ("nothing", vec![], "", 64, "Usage: channelgate"),
         ("half a command", vec!["token"], "", 64, "Usage: channelgate token"),
-        ("no such command", vec!["tokens"], "", 64, "a similar subcommand exists: 'token'"),
+        ("no such command", vec!["tokn"], "", 64, "a similar subcommand exists: 'token'"),
         (
             "bad name",
             vec!["org", "create", "Acme!"],

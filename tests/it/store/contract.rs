@@ -1,5 +1,6 @@
 //! What every store does. A backend adds one line to [`every_backend`].
 
+mod gates;
 mod groups;
 pub(crate) mod life;
 mod records;
@@ -8,6 +9,7 @@ mod seen;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use gates::*;
 use groups::*;
 use life::*;
 use records::*;
@@ -63,6 +65,8 @@ macro_rules! every_backend {
             every_backend!(@ $open: audit_is_read_by_organization_time_and_page);
             every_backend!(@ $open: audit_since_a_moment_is_complete_though_a_clock_was_set_back);
             every_backend!(@ $open: last_use_is_kept_with_its_token);
+            every_backend!(@ $open: gates_are_listed_as_they_last_said_of_themselves);
+            every_backend!(@ $open: gates_that_are_dead_are_forgotten);
             every_backend!(@ $open: first_recorded_artifacts_are_the_baseline);
             every_backend!(@ $open: baseline_half_recorded_is_completed_by_another_gate);
             every_backend!(@ $open: gates_agree_on_when_an_artifact_was_first_seen);
@@ -82,6 +86,7 @@ macro_rules! every_backend {
 
 every_backend! {
     embedded => crate::store::embedded::Temporary::new;
+    postgres => crate::store::postgres::Fresh::new;
 }
 
 const CHANGES_KEPT: u32 = 50;

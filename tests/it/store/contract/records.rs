@@ -88,7 +88,8 @@ pub(super) async fn every_change_leaves_one_record(config: &Config) {
     assert_eq!(store.verify_audit(Some(foreign)).await.unwrap(), AuditVerdict::Cut { head });
     let told =
         serde_json::to_string(&records.iter().map(|r| (&r.before, &r.after)).collect::<Vec<_>>()).unwrap();
-    insta::assert_snapshot!(records[15].before.as_ref().map(|b| b["groups"].to_string()).unwrap_or_default(), @"[]");
+    let groups = records[15].before.as_ref().map(|b| b["groups"].to_string());
+    assert_eq!(groups.unwrap_or_default(), "[]");
     assert!(!told.contains("digest"), "{told}");
     let by_command = ["user", "target"].map(|_| records[9].user.clone());
     assert_eq!((by_command[0].as_deref(), records[9].target.as_deref()), (Some("ann"), Some("dev")));

@@ -1,18 +1,24 @@
 //! Groups in SQLite: their members, what they are granted, and which channels are restricted to them.
 
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::change::{self, Change, Story};
-use super::{Embedded, Failure, organizations, row, seats, tokens};
+use super::session::Session;
+use super::statement::{Row, either, sql};
+use super::{Failure, organizations, row, seats, tokens};
 use crate::account::{Grant, Group, check_name};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Conflict, Placed, Restriction, Sought, StoreError, Subject, Version};
+use crate::store::{Actor, Conflict, Placed, Restriction, Sought, Store, StoreError, Subject, Version};
 
-impl Embedded {
-    pub(in crate::store) async fn create_group(
+impl Store {
+    /// Creates a group without members or grants.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a name that cannot be, [`ErrorKind::Conflict`]
+    /// for one that is taken.
+    pub async fn create_group(
         &self,
         organization: &str,
         name: &str,
@@ -22,8 +28,8 @@ impl Embedded {
         check_name(name, "a group's name")?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
-            let present = find(change.connection(), id, name).await?;
+            let id = organizations::demand(change.session(), organization).await?.id;
+            let present = find(change.session(), id, name).await?;
             change.overwrites(present.as_ref().map(Version::of_group))?;
             if present.is_some() {
                 let (organization, name) = (organization.to_owned(), name.to_owned());
@@ -36,12 +42,12 @@ impl Embedded {
                 grants: Vec::new(),
                 created_at: now,
             };
-            sqlx::query("INSERT INTO groups (id, organization_id, name, created_at) VALUES (?, ?, ?, ?)")
-                .bind(&group.id.as_bytes()[..])
-                .bind(&id.as_bytes()[..])
+            sql("INSERT INTO groups (id, organization_id, name, created_at) VALUES ($1, $2, $3, $4)")
+                .bind(group.id)
+                .bind(id)
                 .bind(name)
-                .bind(now.as_millis())
-                .execute(change.connection())
+                .bind(now)
+                .execute(change.session())
                 .await?;
             let story = Story {
                 action: "group.create",
@@ -58,7 +64,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn groups(
+    /// At most `limit` groups of an organization by name, beginning behind the name `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn groups(
         &self,
         organization: &str,
         after: Option<&str>,
@@ -67,19 +78,22 @@ impl Embedded {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
-            let rows =
-                sqlx::query(GROUPS).bind(&id.as_bytes()[..]).bind(after.unwrap_or_default()).bind(limit);
-            let rows = rows.fetch_all(&mut *reader).await?;
+            let rows = select_groups!("g.organization_id = $1 AND g.name > $2 ORDER BY g.name LIMIT $3")
+                .bind(id)
+                .bind(after.unwrap_or_default())
+                .bind(limit);
+            let rows = rows.fetch_all(&mut reader).await?;
             Ok(rows.iter().map(group).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn group(
-        &self,
-        organization: &str,
-        name: &str,
-    ) -> Result<Option<Group>, StoreError> {
+    /// A group of an organization.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn group(&self, organization: &str, name: &str) -> Result<Option<Group>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
@@ -97,12 +111,17 @@ impl Embedded {
         now: Timestamp,
     ) -> Result<(Change, Uuid, Group), Failure> {
         let mut change = self.begin(by, now).await?;
-        let id = organizations::demand(change.connection(), organization).await?.id;
-        let before = demand(change.connection(), id, organization, group).await?;
+        let id = organizations::demand(change.session(), organization).await?.id;
+        let before = demand(change.session(), id, organization, group).await?;
         Ok((change, id, before))
     }
 
-    pub(in crate::store) async fn add_member(
+    /// Puts a user, who has a seat, into a group. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the seat.
+    pub async fn add_member(
         &self,
         organization: &str,
         group: &str,
@@ -112,17 +131,17 @@ impl Embedded {
     ) -> Result<Placed<Group>, StoreError> {
         self.call(async {
             let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
-            seats::demand(change.connection(), id, organization, user).await?;
+            seats::demand(change.session(), id, organization, user).await?;
             let is_member = before.members.iter().any(|member| member == user);
             change.overwrites_part(is_member, Version::of_group(&before))?;
             if is_member {
                 return Ok(Placed { present: before, is_new: false });
             }
-            sqlx::query("INSERT INTO group_members (group_id, organization_id, user_name) VALUES (?, ?, ?)")
-                .bind(&before.id.as_bytes()[..])
-                .bind(&id.as_bytes()[..])
+            sql("INSERT INTO group_members (group_id, organization_id, user_name) VALUES ($1, $2, $3)")
+                .bind(before.id)
+                .bind(id)
                 .bind(user)
-                .execute(change.connection())
+                .execute(change.session())
                 .await?;
             tokens::tell_of_user(&mut change, id, user).await?;
             let present = finish(change, "group.add", (id, organization), &before, Some(user)).await?;
@@ -131,7 +150,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn remove_member(
+    /// Takes a user out of a group. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the user in it.
+    pub async fn remove_member(
         &self,
         organization: &str,
         group: &str,
@@ -142,12 +166,12 @@ impl Embedded {
         self.call(async {
             let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             change.overwrites(Some(Version::of_group(&before)))?;
-            let gone = sqlx::query("DELETE FROM group_members WHERE group_id = ? AND user_name = ?")
-                .bind(&before.id.as_bytes()[..])
+            let gone = sql("DELETE FROM group_members WHERE group_id = $1 AND user_name = $2")
+                .bind(before.id)
                 .bind(user)
-                .execute(change.connection())
+                .execute(change.session())
                 .await?;
-            if gone.rows_affected() == 0 {
+            if gone == 0 {
                 return Err(Sought::Member { group: group.to_owned(), user: user.to_owned() }.into());
             }
             tokens::tell_of_user(&mut change, id, user).await?;
@@ -156,7 +180,13 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn grant(
+    /// Grants a channel to a group, in place of the grant that it had there, and restricts the channel to the organization's granted groups.
+    /// Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the group, [`ErrorKind::Conflict`] if the organization restricts 1,000 other channels.
+    pub async fn grant(
         &self,
         organization: &str,
         group: &str,
@@ -177,18 +207,18 @@ impl Embedded {
                 return Ok(Placed { present: before, is_new: false });
             }
             restrict(&mut change, (id, organization), &grant.channel).await?;
-            sqlx::query(
-                "INSERT INTO grants (group_id, organization_id, channel, permission, packages, labels) VALUES (?, ?, ?, ?, ?, ?) \
+            sql(
+                "INSERT INTO grants (group_id, organization_id, channel, permission, packages, labels) VALUES ($1, $2, $3, $4, $5, $6) \
                  ON CONFLICT (group_id, channel) DO UPDATE \
                  SET permission = excluded.permission, packages = excluded.packages, labels = excluded.labels",
             )
-            .bind(&before.id.as_bytes()[..])
-            .bind(&id.as_bytes()[..])
+            .bind(before.id)
+            .bind(id)
             .bind(&grant.channel)
             .bind(grant.permission.as_str())
             .bind(row::texts_or_all(&grant.packages)?)
             .bind(row::texts_or_all(&grant.labels)?)
-            .execute(change.connection())
+            .execute(change.session())
             .await?;
             change.tell(Subject::Organization(id)).await?;
             let present = finish(change, "group.grant", (id, organization), &before, None).await?;
@@ -197,7 +227,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn ungrant(
+    /// Takes a grant away. The channel stays restricted. Returns the group as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, the group or the grant.
+    pub async fn ungrant(
         &self,
         organization: &str,
         group: &str,
@@ -208,12 +243,12 @@ impl Embedded {
         self.call(async {
             let (mut change, id, before) = self.begin_on_group(organization, group, by, now).await?;
             change.overwrites(Some(Version::of_group(&before)))?;
-            let gone = sqlx::query("DELETE FROM grants WHERE group_id = ? AND channel = ?")
-                .bind(&before.id.as_bytes()[..])
+            let gone = sql("DELETE FROM grants WHERE group_id = $1 AND channel = $2")
+                .bind(before.id)
                 .bind(channel)
-                .execute(change.connection())
+                .execute(change.session())
                 .await?;
-            if gone.rows_affected() == 0 {
+            if gone == 0 {
                 return Err(Sought::Grant { group: group.to_owned(), channel: channel.to_owned() }.into());
             }
             change.tell(Subject::Organization(id)).await?;
@@ -222,7 +257,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn restrictions(
+    /// At most `limit` channels that an organization restricted to groups, by name, beginning behind the name `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn restrictions(
         &self,
         organization: &str,
         after: Option<&str>,
@@ -231,14 +271,22 @@ impl Embedded {
         self.call(async {
             let mut reader = self.reader().await?;
             let id = organizations::demand(&mut reader, organization).await?.id;
-            let rows = sqlx::query(RESTRICTIONS).bind(&id.as_bytes()[..]).bind(after.unwrap_or_default());
-            let rows = rows.bind(limit).fetch_all(&mut *reader).await?;
+            let rows =
+                select_restrictions!("r.organization_id = $1 AND r.channel > $2 ORDER BY r.channel LIMIT $3")
+                    .bind(id)
+                    .bind(after.unwrap_or_default());
+            let rows = rows.bind(limit).fetch_all(&mut reader).await?;
             Ok(rows.iter().map(restriction).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn restriction(
+    /// The restriction of a channel to groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn restriction(
         &self,
         organization: &str,
         channel: &str,
@@ -251,7 +299,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn unrestrict(
+    /// Lifts the restriction of a channel to groups, and takes the organization's grants of it away with it. Returns it as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the restriction.
+    pub async fn unrestrict(
         &self,
         organization: &str,
         channel: &str,
@@ -260,35 +313,34 @@ impl Embedded {
     ) -> Result<Restriction, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            let id = organizations::demand(change.connection(), organization).await?.id;
+            let id = organizations::demand(change.session(), organization).await?.id;
             let sought =
                 || Sought::Restriction { organization: organization.to_owned(), channel: channel.to_owned() };
-            let restriction = find_restriction(change.connection(), id, channel).await?.ok_or_else(sought)?;
+            let restriction = find_restriction(change.session(), id, channel).await?.ok_or_else(sought)?;
             change.overwrites(Some(Version::of_restriction(&restriction.groups)))?;
-            let granted = sqlx::query(
-                "SELECT g.name, x.permission, x.packages, x.labels FROM grants x JOIN groups g ON g.id = x.group_id \
-                 WHERE x.organization_id = ? AND x.channel = ? ORDER BY g.name",
-            );
-            let granted = granted.bind(&id.as_bytes()[..]).bind(channel);
-            let granted = granted.fetch_all(change.connection()).await?;
+            let granted =
+                sql("SELECT g.name, x.permission, x.packages, x.labels FROM grants x JOIN groups g ON g.id = x.group_id \
+                 WHERE x.organization_id = $1 AND x.channel = $2 ORDER BY g.name");
+            let granted = granted.bind(id).bind(channel);
+            let granted = granted.fetch_all(change.session()).await?;
             let granted = granted
                 .iter()
                 .map(|row| {
                     let grant = Grant {
                         channel: channel.to_owned(),
                         permission: row::permission(row)?,
-                        packages: row::texts(row.try_get("packages")?)?,
-                        labels: row::texts(row.try_get("labels")?)?,
+                        packages: row::texts(row.read("packages")?)?,
+                        labels: row::texts(row.read("labels")?)?,
                     };
-                    Ok((row.try_get("name")?, change::grant(&grant)))
+                    Ok((row.read("name")?, change::grant(&grant)))
                 })
                 .collect::<Result<serde_json::Map<_, _>, sqlx::Error>>()?;
             for delete in [
-                "DELETE FROM grants WHERE organization_id = ? AND channel = ?",
-                "DELETE FROM restrictions WHERE organization_id = ? AND channel = ?",
+                "DELETE FROM grants WHERE organization_id = $1 AND channel = $2",
+                "DELETE FROM restrictions WHERE organization_id = $1 AND channel = $2",
             ] {
-                let delete = sqlx::query(delete).bind(&id.as_bytes()[..]).bind(channel);
-                delete.execute(change.connection()).await?;
+                let delete = sql(delete).bind(id).bind(channel);
+                delete.execute(change.session()).await?;
             }
             change.tell(Subject::Organization(id)).await?;
             let story = Story {
@@ -312,20 +364,20 @@ async fn restrict(
     (id, organization): (Uuid, &str),
     channel: &str,
 ) -> Result<(), Failure> {
-    let restricted = sqlx::query(
-        "INSERT INTO restrictions (organization_id, channel) VALUES (?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(&id.as_bytes()[..])
-    .bind(channel)
-    .execute(change.connection())
-    .await?;
-    if restricted.rows_affected() == 0 {
+    let restricted =
+        sql("INSERT INTO restrictions (organization_id, channel) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(id)
+            .bind(channel)
+            .execute(change.session())
+            .await?;
+    if restricted == 0 {
         return Ok(());
     }
-    let all: u32 = sqlx::query_scalar("SELECT count(*) FROM restrictions WHERE organization_id = ?")
-        .bind(&id.as_bytes()[..])
-        .fetch_one(change.connection())
-        .await?;
+    let all = sql("SELECT count(*) AS count FROM restrictions WHERE organization_id = $1")
+        .bind(id)
+        .fetch_one(change.session())
+        .await?
+        .count("count")?;
     if all > RESTRICTIONS_MAX {
         return Err(
             Conflict::Restrictions { organization: organization.to_owned(), max: RESTRICTIONS_MAX }.into()
@@ -345,7 +397,7 @@ async fn finish(
     before: &Group,
     user: Option<&str>,
 ) -> Result<Group, Failure> {
-    let after = demand(change.connection(), id, organization, &before.name).await?;
+    let after = demand(change.session(), id, organization, &before.name).await?;
     let story = Story {
         action,
         organization: Some(organization),
@@ -359,42 +411,39 @@ async fn finish(
     Ok(after)
 }
 
-async fn find(
-    connection: &mut SqliteConnection,
-    organization: Uuid,
-    name: &str,
-) -> Result<Option<Group>, sqlx::Error> {
-    let row = sqlx::query(GROUP).bind(&organization.as_bytes()[..]).bind(name);
-    row.fetch_optional(connection).await?.as_ref().map(group).transpose()
+async fn find(session: &mut Session, organization: Uuid, name: &str) -> Result<Option<Group>, sqlx::Error> {
+    let row = select_groups!("g.organization_id = $1 AND g.name = $2").bind(organization).bind(name);
+    row.fetch_optional(session).await?.as_ref().map(group).transpose()
 }
 
 async fn find_restriction(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     organization: Uuid,
     channel: &str,
 ) -> Result<Option<Restriction>, sqlx::Error> {
-    let row = sqlx::query(RESTRICTION).bind(&organization.as_bytes()[..]).bind(channel);
-    row.fetch_optional(connection).await?.as_ref().map(restriction).transpose()
+    let row =
+        select_restrictions!("r.organization_id = $1 AND r.channel = $2").bind(organization).bind(channel);
+    row.fetch_optional(session).await?.as_ref().map(restriction).transpose()
 }
 
-fn restriction(row: &SqliteRow) -> Result<Restriction, sqlx::Error> {
-    let groups = serde_json::from_str(&row.try_get::<String, _>("groups")?).map_err(row::decode)?;
-    Ok(Restriction { channel: row.try_get("channel")?, groups })
+fn restriction(row: &Row) -> Result<Restriction, sqlx::Error> {
+    let groups = serde_json::from_str(&row.read::<String>("groups")?).map_err(row::decode)?;
+    Ok(Restriction { channel: row.read("channel")?, groups })
 }
 
 /// The group of this name, which must be there.
 pub(super) async fn demand(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     id: Uuid,
     organization: &str,
     name: &str,
 ) -> Result<Group, Failure> {
     let sought = || Sought::Group { organization: organization.to_owned(), name: name.to_owned() };
-    find(connection, id, name).await?.ok_or_else(|| sought().into())
+    find(session, id, name).await?.ok_or_else(|| sought().into())
 }
 
-fn group(row: &SqliteRow) -> Result<Group, sqlx::Error> {
-    let text = |column| row.try_get::<String, _>(column);
+fn group(row: &Row) -> Result<Group, sqlx::Error> {
+    let text = |column| row.read::<String>(column);
     let members: Vec<String> = serde_json::from_str(&text("members")?).map_err(row::decode)?;
     type Granted = (String, String, Option<String>, Option<String>);
     let grants: Vec<Granted> = serde_json::from_str(&text("grants")?).map_err(row::decode)?;
@@ -404,42 +453,59 @@ fn group(row: &SqliteRow) -> Result<Group, sqlx::Error> {
     };
     Ok(Group {
         id: row::uuid(row, "id")?,
-        name: row.try_get("name")?,
+        name: row.read("name")?,
         members,
         grants: grants.into_iter().map(grant).collect::<Result<_, sqlx::Error>>()?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        created_at: Timestamp::from_millis(row.read("created_at")?),
     })
 }
 
-/// A group with its members and grants in one statement, so of one moment.
+/// Groups with their members and grants in one statement, so of one moment.
 macro_rules! select_groups {
-    ($condition:literal) => {
+    ($members:literal, $grants:literal, $condition:literal) => {
         concat!(
-            "SELECT g.id, g.name, g.created_at, \
-             (SELECT json_group_array(m.user_name ORDER BY m.user_name) FROM group_members m WHERE m.group_id = g.id) AS members, \
-             (SELECT json_group_array(json_array(x.channel, x.permission, x.packages, x.labels) ORDER BY x.channel) FROM grants x \
-              WHERE x.group_id = g.id) AS grants \
-             FROM groups g WHERE ",
+            "SELECT g.id, g.name, g.created_at, (SELECT ",
+            $members,
+            " FROM group_members m WHERE m.group_id = g.id) AS members, (SELECT ",
+            $grants,
+            " FROM grants x WHERE x.group_id = g.id) AS grants FROM groups g WHERE ",
             $condition
         )
     };
-}
-
-const GROUP: &str = select_groups!("g.organization_id = ? AND g.name = ?");
-const GROUPS: &str = select_groups!("g.organization_id = ? AND g.name > ? ORDER BY g.name LIMIT ?");
-
-/// A restricted channel with the groups that were granted it, of one moment.
-macro_rules! select_restrictions {
     ($condition:literal) => {
+        either(
+            select_groups!(
+                "json_group_array(m.user_name ORDER BY m.user_name)",
+                "json_group_array(json_array(x.channel, x.permission, x.packages, x.labels) ORDER BY x.channel)",
+                $condition
+            ),
+            select_groups!(
+                "coalesce(json_agg(m.user_name ORDER BY m.user_name), '[]')::text",
+                "coalesce(json_agg(json_build_array(x.channel, x.permission, x.packages, x.labels) ORDER BY x.channel), '[]')::text",
+                $condition
+            ),
+        )
+    };
+}
+use select_groups;
+
+/// Restricted channels with the groups that were granted them, of one moment.
+macro_rules! select_restrictions {
+    ($groups:literal, $condition:literal) => {
         concat!(
-            "SELECT r.channel, (SELECT json_group_array(g.name ORDER BY g.name) FROM grants x JOIN groups g ON g.id = x.group_id \
+            "SELECT r.channel, (SELECT ",
+            $groups,
+            " FROM grants x JOIN groups g ON g.id = x.group_id \
              WHERE x.organization_id = r.organization_id AND x.channel = r.channel) AS groups \
              FROM restrictions r WHERE ",
             $condition
         )
     };
+    ($condition:literal) => {
+        either(
+            select_restrictions!("json_group_array(g.name ORDER BY g.name)", $condition),
+            select_restrictions!("coalesce(json_agg(g.name ORDER BY g.name), '[]')::text", $condition),
+        )
+    };
 }
-
-const RESTRICTION: &str = select_restrictions!("r.organization_id = ? AND r.channel = ?");
-const RESTRICTIONS: &str =
-    select_restrictions!("r.organization_id = ? AND r.channel > ? ORDER BY r.channel LIMIT ?");
+use select_restrictions;

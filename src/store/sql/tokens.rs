@@ -1,31 +1,42 @@
-//! Tokens in SQLite.
+//! Tokens.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::change::{self, Change, Story};
 use super::row::{token_columns, token_lives};
-use super::{Embedded, Failure, groups, organizations, row, seats};
+use super::session::Session;
+use super::statement::{Row, either, sql};
+use super::{Failure, groups, organizations, row, seats};
 use crate::account::Organization;
 use crate::clock::Timestamp;
 use crate::conda::redact::MASK;
 use crate::policy::{Granted, Rights, Standing};
 use crate::store::{
-    Actor, ActsAs, Conflict, Ended, FeedPosition, Issued, Listed, NewToken, Purpose, Reading, Sought,
-    StoreError, Subject, Version,
+    Actor, ActsAs, Backend, Conflict, Ended, FeedPosition, Issued, Listed, NewToken, Purpose, Reading,
+    Sought, Store, StoreError, Subject, Version,
 };
 use crate::token::{
     End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name, mask_values,
 };
 
-impl Embedded {
-    pub(in crate::store) async fn insert_token(
+impl Store {
+    /// Keeps a new token under its digest.
+    ///
+    /// A site or individual token takes the place of the previous one of its organization or user, which ends
+    /// ([`Replaced`](crate::token::EndCause::Replaced)) at `now` plus `grace`; one before it, still in its own grace, ends by its own date.
+    /// Its expiry is what the subscription gives at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, or the seat or group that it needs; [`ErrorKind::Conflict`] for a scoped token whose
+    /// name a living token has, any token whose value is known, and any token of an organization whose subscription is cancelled or over
+    /// for too long; [`ErrorKind::Invalid`] for a name that cannot be or holds a token's value.
+    pub async fn insert_token(
         &self,
         token: &NewToken,
         digest: &TokenDigest,
@@ -46,7 +57,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn end_token(
+    /// Ends a token. A dead token stays as it died, and an end never moves to a later time. Values of tokens in the reason are masked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without such a token.
+    pub async fn end_token(
         &self,
         id: TokenId,
         end: &End,
@@ -55,13 +71,13 @@ impl Embedded {
     ) -> Result<Ended, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            let row = sqlx::query(concat!(
+            let row = sql(concat!(
                 "SELECT t.digest, ",
                 token_columns!(),
-                " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.id = ?"
+                " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.id = $1"
             ))
-            .bind(&id.0.as_bytes()[..])
-            .fetch_optional(change.connection())
+            .bind(id.0)
+            .fetch_optional(change.session())
             .await?
             .ok_or(Sought::Token(id))?;
             let (before, digest) = row::token_and_digest(&row)?;
@@ -90,31 +106,48 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
-        self.call(async { Ok(find(&mut *self.reader().await?, id).await?) }).await
+    /// The token of this id.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn token(&self, id: TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        self.call(async { Ok(find(&mut self.reader().await?, id).await?) }).await
     }
 
-    pub(in crate::store) async fn token_digest(
-        &self,
-        id: TokenId,
-    ) -> Result<Option<TokenDigest>, StoreError> {
+    /// The digest of the token of this id.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn token_digest(&self, id: TokenId) -> Result<Option<TokenDigest>, StoreError> {
         self.call(async {
-            let row = sqlx::query("SELECT digest FROM tokens WHERE id = $1").bind(&id.0.as_bytes()[..]);
-            let row = row.fetch_optional(&mut *self.reader().await?).await?;
+            let row = sql("SELECT digest FROM tokens WHERE id = $1").bind(id.0);
+            let row = row.fetch_optional(&mut self.reader().await?).await?;
             Ok(row.as_ref().map(row::digest).transpose()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn token_by_name(
+    /// The organization's latest token of this name. If one lives, it is this one: a name is given again only when its bearer is dead.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn token_by_name(
         &self,
         organization: &str,
         name: &str,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        self.call(async { Ok(latest_named(&mut *self.reader().await?, organization, name).await?) }).await
+        self.call(async { Ok(latest_named(&mut self.reader().await?, organization, name).await?) }).await
     }
 
-    pub(in crate::store) async fn living_token(
+    /// The token whose place a new one would take: the living site token, or the living individual one of `user`. Not one in its grace.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn living_token(
         &self,
         organization: &str,
         user: Option<&str>,
@@ -129,7 +162,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn tokens(
+    /// At most `limit` tokens of an organization, oldest first, beginning behind the token `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization or the token to begin behind.
+    pub async fn tokens(
         &self,
         organization: &str,
         after: Option<TokenId>,
@@ -145,25 +183,31 @@ impl Embedded {
                     (last.created_at.as_millis(), id.0)
                 }
             };
-            let rows = sqlx::query(concat!(
+            let rows = sql(concat!(
                 "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
                 token_columns!(),
                 " FROM tokens t JOIN organizations o ON o.id = t.organization_id LEFT JOIN token_uses u ON u.token_id = t.id",
-                " WHERE t.organization_id = ? AND (t.created_at, t.id) > (?, ?)",
-                " ORDER BY t.created_at, t.id LIMIT ?"
+                " WHERE t.organization_id = $1 AND (t.created_at, t.id) > ($2, $3)",
+                " ORDER BY t.created_at, t.id LIMIT $4"
             ))
-            .bind(&organization.id.as_bytes()[..])
+            .bind(organization.id)
             .bind(created_at)
-            .bind(&id.as_bytes()[..])
+            .bind(id)
             .bind(limit)
-            .fetch_all(&mut *reader)
+            .fetch_all(&mut reader)
             .await?;
             Ok(rows.iter().map(listed).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn expiring_tokens(
+    /// At most `limit` living tokens of an organization that end at `until` or before, the soonest first, beginning behind the token of
+    /// the id that ends at the moment in `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn expiring_tokens(
         &self,
         organization: &str,
         until: Timestamp,
@@ -175,55 +219,81 @@ impl Embedded {
             let mut reader = self.reader().await?;
             let organization = organizations::demand(&mut reader, organization).await?;
             let (ends_at, id) = after.map_or((now, TokenId(Uuid::max())), |after| after);
-            let rows = sqlx::query(concat!(
+            let rows = sql(concat!(
                 "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
                 token_columns!(),
                 " FROM organizations o JOIN tokens t ON t.organization_id = o.id LEFT JOIN token_uses u ON u.token_id = t.id",
-                " WHERE o.id = ?1 AND (t.ends_at, t.id) > (?2, ?3) AND t.ends_at <= ?4 AND ",
-                token_lives!("?5"),
-                " ORDER BY t.ends_at, t.id LIMIT ?6"
+                " WHERE o.id = $1 AND (t.ends_at, t.id) > ($2, $3) AND t.ends_at <= $4 AND ",
+                token_lives!("$5"),
+                " ORDER BY t.ends_at, t.id LIMIT $6"
             ))
-            .bind(&organization.id.as_bytes()[..])
-            .bind(ends_at.as_millis())
-            .bind(&id.0.as_bytes()[..])
-            .bind(until.as_millis())
-            .bind(now.as_millis())
+            .bind(organization.id)
+            .bind(ends_at)
+            .bind(id.0)
+            .bind(until)
+            .bind(now)
             .bind(limit)
-            .fetch_all(&mut *reader)
+            .fetch_all(&mut reader)
             .await?;
             Ok(rows.iter().map(listed).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn token_by_digest(
-        &self,
-        digest: &TokenDigest,
-    ) -> Result<Reading, StoreError> {
+    /// The token of this digest, what groups make of it, and the feed's position, all of one moment.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn token_by_digest(&self, digest: &TokenDigest) -> Result<Reading, StoreError> {
         self.call(async {
-            // One statement, so one moment. A site token has neither user nor group, and so no grant.
-            let row = sqlx::query(concat!(
-                "SELECT f.position, t.id IS NOT NULL AS found, ",
-                token_columns!(),
-                ", (SELECT json_group_array(json_array(r.channel, g.name, x.permission, x.packages, x.labels)) FROM restrictions r",
-                " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
-                " AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m",
-                " WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name))",
-                " LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) AS rights",
-                " FROM feed f LEFT JOIN tokens t ON t.digest = ?",
-                " LEFT JOIN organizations o ON o.id = t.organization_id"
-            ))
-            .bind(&digest.as_bytes()[..])
-            .fetch_one(&mut *self.reader().await?)
-            .await?;
-            let found: bool = row.try_get("found")?;
-            let position = FeedPosition(row.try_get("position")?);
-            let standing = found.then(|| standing(&row)).transpose()?;
-            Ok(Reading { standing, position, current: true })
+            if let Backend::Postgres(postgres) = &self.backend
+                && let Some(reading) =
+                    postgres.replicated(async |session| look_up(session, digest).await).await
+            {
+                return Ok(reading);
+            }
+            look_up(&mut self.reader().await?, digest).await
         })
         .await
     }
 }
+
+async fn look_up(session: &mut Session, digest: &TokenDigest) -> Result<Reading, Failure> {
+    let statement = either(
+        select_standing!(
+            "json_group_array(json_array(r.channel, g.name, x.permission, x.packages, x.labels))"
+        ),
+        select_standing!(
+            "coalesce(json_agg(json_build_array(r.channel, g.name, x.permission, x.packages, x.labels)), '[]')::text"
+        ),
+    );
+    let row = statement.bind(digest).fetch_one(session).await?;
+    let is_found = row.read::<Option<Vec<u8>>>("id")?.is_some();
+    let position = FeedPosition(row.read("position")?);
+    Ok(Reading { standing: is_found.then(|| standing(&row)).transpose()?, position, current: true })
+}
+
+/// A token with its rights, as `$rights` gathers them, and the feed's position: one statement, so one moment. A site token has neither user
+/// nor group, and so no grant.
+macro_rules! select_standing {
+    ($rights:literal) => {
+        concat!(
+            "SELECT f.position, ",
+            token_columns!(),
+            ", (SELECT ",
+            $rights,
+            " FROM restrictions r",
+            " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
+            " AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m",
+            " WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name))",
+            " LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) AS rights",
+            " FROM feed f LEFT JOIN tokens t ON t.digest = $1",
+            " LEFT JOIN organizations o ON o.id = t.organization_id"
+        )
+    };
+}
+use select_standing;
 
 /// Adds a token, and ends the one whose place it takes.
 pub(super) async fn insert(
@@ -233,21 +303,21 @@ pub(super) async fn insert(
     grace: Duration,
 ) -> Result<Issued, Failure> {
     let now = change.now;
-    let organization = organizations::demand(change.connection(), &token.organization).await?;
+    let organization = organizations::demand(change.session(), &token.organization).await?;
     let present = match &token.purpose {
         Purpose::Scoped { .. } => None,
         Purpose::Site | Purpose::Individual { .. } => {
-            let current = current(change.connection(), organization.id, token.purpose.user()).await?;
+            let current = current(change.session(), organization.id, token.purpose.user()).await?;
             current.map(|(record, _)| record).filter(|record| record.state(now) == TokenState::Live)
         }
     };
     change.overwrites(present.map(|record| Version::of_token(&record, now)))?;
-    let known = sqlx::query("SELECT 1 FROM tokens WHERE digest = ?").bind(&digest.as_bytes()[..]);
-    if known.fetch_optional(change.connection()).await?.is_some() {
+    let known = sql("SELECT 1 FROM tokens WHERE digest = $1").bind(digest);
+    if known.fetch_optional(change.session()).await?.is_some() {
         return Err(Conflict::TokenValue.into());
     }
     if let Some(user) = token.purpose.user() {
-        seats::demand(change.connection(), organization.id, &organization.name, user).await?;
+        seats::demand(change.session(), organization.id, &organization.name, user).await?;
     }
     let subscribed = expiry(&organization, now)?;
     let mut group = None;
@@ -256,15 +326,14 @@ pub(super) async fn insert(
             (subscribed, replace(change, organization.id, token.purpose.user(), grace).await?)
         }
         Purpose::Scoped { name, acts_as } => {
-            let namesake = latest_named(change.connection(), &organization.name, name).await?;
+            let namesake = latest_named(change.session(), &organization.name, name).await?;
             if namesake.is_some_and(|namesake| namesake.state(now) == TokenState::Live) {
                 let organization = token.organization.clone();
                 return Err(Conflict::TokenName { organization, name: name.clone() }.into());
             }
             if let Some(ActsAs::Group(name)) = acts_as {
-                group = Some(
-                    groups::demand(change.connection(), organization.id, &organization.name, name).await?,
-                );
+                group =
+                    Some(groups::demand(change.session(), organization.id, &organization.name, name).await?);
             }
             (token.expires_at, Replacement::default())
         }
@@ -277,7 +346,7 @@ pub(super) async fn insert(
         name: token.purpose.name().map(str::to_owned),
         user: token.purpose.user().map(str::to_owned),
         group: group.as_ref().map(|group| group.name.clone()),
-        generation: generation(change.connection(), organization.id, &token.purpose).await?,
+        generation: generation(change.session(), organization.id, &token.purpose).await?,
         scopes: token.scopes,
         channels: token.channels.clone(),
         operator: token.purpose.is_operators(),
@@ -285,7 +354,7 @@ pub(super) async fn insert(
         expires_at,
         end: None,
     };
-    insert_row(change.connection(), &record, group.map(|group| group.id), digest).await?;
+    insert_row(change.session(), &record, group.map(|group| group.id), digest).await?;
     change.tell(Subject::Token(*digest)).await?;
     let story = Story {
         action: match &token.purpose {
@@ -315,30 +384,30 @@ pub(super) fn expiry(organization: &Organization, now: Timestamp) -> Result<Opti
 /// The current site token of an organization, or the current individual token of a user: the one that nobody has ended, though it may
 /// have expired.
 pub(super) async fn current(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     organization: Uuid,
     user: Option<&str>,
 ) -> Result<Option<(TokenRecord, TokenDigest)>, sqlx::Error> {
     let query = match user {
-        None => sqlx::query(concat!(
+        None => sql(concat!(
             "SELECT t.digest, ",
             token_columns!(),
             " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-            " WHERE t.organization_id = ? AND t.subscription_number = o.subscription_number",
+            " WHERE t.organization_id = $1 AND t.subscription_number = o.subscription_number",
             " AND t.kind = 'site' AND t.ended_at IS NULL"
         ))
-        .bind(organization.as_bytes().to_vec()),
-        Some(user) => sqlx::query(concat!(
+        .bind(organization),
+        Some(user) => sql(concat!(
             "SELECT t.digest, ",
             token_columns!(),
             " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-            " WHERE t.organization_id = ? AND t.subscription_number = o.subscription_number AND t.user_name = ?",
+            " WHERE t.organization_id = $1 AND t.subscription_number = o.subscription_number AND t.user_name = $2",
             " AND t.kind = 'individual' AND t.ended_at IS NULL"
         ))
-        .bind(organization.as_bytes().to_vec())
+        .bind(organization)
         .bind(user.to_owned()),
     };
-    query.fetch_optional(connection).await?.as_ref().map(row::token_and_digest).transpose()
+    query.fetch_optional(session).await?.as_ref().map(row::token_and_digest).transpose()
 }
 
 /// Ends what a user's seat carries: the individual token, and the scoped ones that act as the user. Returns those that lived.
@@ -348,23 +417,23 @@ pub(super) async fn end_of_user(
     user: &str,
     end: &End,
 ) -> Result<Vec<TokenRecord>, sqlx::Error> {
-    let rows = sqlx::query(concat!("SELECT ", token_columns!(), of_user!(), " ORDER BY t.created_at, t.id"));
-    let rows = rows.bind(&organization.as_bytes()[..]).bind(user).bind(change.now.as_millis());
-    let rows = rows.fetch_all(change.connection()).await?;
+    let rows = sql(concat!("SELECT ", token_columns!(), of_user!(), " ORDER BY t.created_at, t.id"));
+    let rows = rows.bind(organization).bind(user).bind(change.now);
+    let rows = rows.fetch_all(change.session()).await?;
     tell_of_user(change, organization, user).await?;
     // All at once: whoever lets machines act as them may have thousands.
-    sqlx::query(concat!(
-        "UPDATE tokens SET ended_at = ?4, end_cause = ?5, end_reason = ?6 WHERE id IN (SELECT t.id",
+    sql(concat!(
+        "UPDATE tokens SET ended_at = $4, end_cause = $5, end_reason = $6 WHERE id IN (SELECT t.id",
         of_user!(),
         ")"
     ))
-    .bind(&organization.as_bytes()[..])
+    .bind(organization)
     .bind(user)
-    .bind(change.now.as_millis())
-    .bind(end.at.as_millis())
+    .bind(change.now)
+    .bind(end.at)
     .bind(end.cause.as_str())
     .bind(&end.reason)
-    .execute(change.connection())
+    .execute(change.session())
     .await?;
     let ended = |row| Ok(TokenRecord { end: Some(end.clone()), ..row::token(row)? });
     rows.iter().map(ended).collect()
@@ -376,12 +445,12 @@ pub(super) async fn tell_of_user(
     organization: Uuid,
     user: &str,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(concat!("SELECT t.digest", of_user!(), " ORDER BY t.created_at, t.id LIMIT ?4"))
-        .bind(&organization.as_bytes()[..])
+    let rows = sql(concat!("SELECT t.digest", of_user!(), " ORDER BY t.created_at, t.id LIMIT $4"))
+        .bind(organization)
         .bind(user)
-        .bind(change.now.as_millis())
+        .bind(change.now)
         .bind(TOLD_ONE_BY_ONE + 1);
-    let rows = rows.fetch_all(change.connection()).await?;
+    let rows = rows.fetch_all(change.session()).await?;
     if rows.len() > TOLD_ONE_BY_ONE as usize {
         return change.tell(Subject::Organization(organization)).await;
     }
@@ -391,13 +460,13 @@ pub(super) async fn tell_of_user(
     Ok(())
 }
 
-/// The living tokens that belong to a user or act as one, of organization `?1` and user `?2` at `?3`.
+/// The living tokens that belong to a user or act as one, of organization `$1` and user `$2` at `$3`.
 macro_rules! of_user {
     () => {
         concat!(
             " FROM tokens t JOIN organizations o ON o.id = t.organization_id",
-            " WHERE t.organization_id = ?1 AND t.user_name = ?2 AND ",
-            token_lives!("?3")
+            " WHERE t.organization_id = $1 AND t.user_name = $2 AND ",
+            token_lives!("$3")
         )
     };
 }
@@ -419,7 +488,7 @@ async fn replace(
     user: Option<&str>,
     grace: Duration,
 ) -> Result<Replacement, sqlx::Error> {
-    let Some((record, digest)) = current(change.connection(), organization, user).await? else {
+    let Some((record, digest)) = current(change.session(), organization, user).await? else {
         return Ok(Replacement::default());
     };
     let was_alive = record.state(change.now) == TokenState::Live;
@@ -431,56 +500,57 @@ async fn replace(
 
 /// How many times such a token will have been issued with the next one.
 async fn generation(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     organization: Uuid,
     purpose: &Purpose,
 ) -> Result<u32, sqlx::Error> {
     let (query, key) = match purpose {
-        Purpose::Site => {
-            ("SELECT max(generation) FROM tokens WHERE organization_id = ? AND kind = 'site'", None)
-        }
+        Purpose::Site => (
+            "SELECT coalesce(max(generation), 0) AS latest FROM tokens WHERE organization_id = $1 AND kind = 'site'",
+            None,
+        ),
         Purpose::Individual { user } => (
-            "SELECT max(generation) FROM tokens WHERE organization_id = ? AND user_name = ? AND kind = 'individual'",
+            "SELECT coalesce(max(generation), 0) AS latest FROM tokens WHERE organization_id = $1 AND user_name = $2 AND kind = 'individual'",
             Some(user),
         ),
-        Purpose::Scoped { name, .. } => {
-            ("SELECT max(generation) FROM tokens WHERE organization_id = ? AND name = ?", Some(name))
-        }
+        Purpose::Scoped { name, .. } => (
+            "SELECT coalesce(max(generation), 0) AS latest FROM tokens WHERE organization_id = $1 AND name = $2",
+            Some(name),
+        ),
     };
-    let mut query = sqlx::query_scalar(query).bind(organization.as_bytes().to_vec());
+    let mut query = sql(query).bind(organization);
     if let Some(key) = key {
         query = query.bind(key.clone());
     }
-    let latest: Option<u32> = query.fetch_one(connection).await?;
-    Ok(latest.unwrap_or(0).saturating_add(1))
+    Ok(query.fetch_one(session).await?.count("latest")?.saturating_add(1))
 }
 
 async fn insert_row(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     record: &TokenRecord,
     group: Option<Uuid>,
     digest: &TokenDigest,
 ) -> Result<(), sqlx::Error> {
     let channels = record.channels.as_ref().map(serde_json::to_string).transpose();
-    sqlx::query(
+    sql(
         "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, acts_as_group_id, generation, scopes, \
          channels, operator, created_at, expires_at, subscription_number) \
-         SELECT ?1, ?2, ?3, id, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, subscription_number FROM organizations WHERE id = ?4",
+         SELECT $1, $2, $3, id, $5, $6, $7, $8, $9, $10, $11, $12, $13, subscription_number FROM organizations WHERE id = $4",
     )
-    .bind(&record.id.0.as_bytes()[..])
-    .bind(&digest.as_bytes()[..])
+    .bind(record.id.0)
+    .bind(digest)
     .bind(record.kind.as_str())
-    .bind(&record.organization_id.as_bytes()[..])
+    .bind(record.organization_id)
     .bind(&record.name)
     .bind(&record.user)
-    .bind(group.as_ref().map(|id| &id.as_bytes()[..]))
+    .bind(group)
     .bind(record.generation)
     .bind(record.scopes.to_string())
     .bind(channels.map_err(|error| sqlx::Error::Encode(error.into()))?)
     .bind(record.operator)
-    .bind(record.created_at.as_millis())
-    .bind(record.expires_at.map(Timestamp::as_millis))
-    .execute(connection)
+    .bind(record.created_at)
+    .bind(record.expires_at)
+    .execute(session)
     .await?;
     Ok(())
 }
@@ -492,12 +562,12 @@ async fn set_end(
     digest: &TokenDigest,
     end: &End,
 ) -> Result<TokenRecord, sqlx::Error> {
-    sqlx::query("UPDATE tokens SET ended_at = ?, end_cause = ?, end_reason = ? WHERE id = ?")
-        .bind(end.at.as_millis())
+    sql("UPDATE tokens SET ended_at = $1, end_cause = $2, end_reason = $3 WHERE id = $4")
+        .bind(end.at)
         .bind(end.cause.as_str())
         .bind(&end.reason)
-        .bind(&record.id.0.as_bytes()[..])
-        .execute(change.connection())
+        .bind(record.id.0)
+        .execute(change.session())
         .await?;
     change.tell(Subject::Token(*digest)).await?;
     Ok(TokenRecord { end: Some(end.clone()), ..record })
@@ -513,9 +583,9 @@ fn without_values(reason: &str, digest: &TokenDigest) -> String {
 }
 
 /// A token with the restricted channels of its organization, and the grants of them to its own groups.
-fn standing(row: &SqliteRow) -> Result<Standing, sqlx::Error> {
+fn standing(row: &Row) -> Result<Standing, sqlx::Error> {
     type Restricted = (String, Option<String>, Option<String>, Option<String>, Option<String>);
-    let json: String = row.try_get("rights")?;
+    let json: String = row.read("rights")?;
     let restricted: Vec<Restricted> = serde_json::from_str(&json).map_err(row::decode)?;
     let mut channels = BTreeMap::<String, Vec<Granted>>::new();
     for (channel, group, permission, packages, labels) in restricted {
@@ -532,38 +602,38 @@ fn standing(row: &SqliteRow) -> Result<Standing, sqlx::Error> {
     Ok(Standing { token: row::token(row)?, rights: Rights::new(channels) })
 }
 
-async fn find(connection: &mut SqliteConnection, id: TokenId) -> Result<Option<TokenRecord>, sqlx::Error> {
-    let row = sqlx::query(concat!(
+async fn find(session: &mut Session, id: TokenId) -> Result<Option<TokenRecord>, sqlx::Error> {
+    let row = sql(concat!(
         "SELECT ",
         token_columns!(),
-        " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.id = ?"
+        " FROM tokens t JOIN organizations o ON o.id = t.organization_id WHERE t.id = $1"
     ))
-    .bind(&id.0.as_bytes()[..])
-    .fetch_optional(connection)
+    .bind(id.0)
+    .fetch_optional(session)
     .await?;
     row.as_ref().map(row::token).transpose()
 }
 
 /// The latest token of a name: if one of that name lives, it is this one.
 async fn latest_named(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     organization: &str,
     name: &str,
 ) -> Result<Option<TokenRecord>, sqlx::Error> {
-    let row = sqlx::query(concat!(
+    let row = sql(concat!(
         "SELECT ",
         token_columns!(),
         " FROM organizations o JOIN tokens t ON t.organization_id = o.id",
-        " WHERE o.name = ? AND t.name = ? ORDER BY t.generation DESC LIMIT 1"
+        " WHERE o.name = $1 AND t.name = $2 ORDER BY t.generation DESC LIMIT 1"
     ))
     .bind(organization)
     .bind(name)
-    .fetch_optional(connection)
+    .fetch_optional(session)
     .await?;
     row.as_ref().map(row::token).transpose()
 }
 
-fn listed(row: &SqliteRow) -> Result<Listed, sqlx::Error> {
+fn listed(row: &Row) -> Result<Listed, sqlx::Error> {
     Ok(Listed { record: row::token(row)?, last_use: row::last_use(row)? })
 }
 

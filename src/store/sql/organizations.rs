@@ -1,16 +1,22 @@
-//! Organizations in SQLite.
+//! Organizations.
 
-use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::change::{self, Change, Story};
-use super::{Embedded, Failure, row};
+use super::session::Session;
+use super::statement::sql;
+use super::{Failure, row};
 use crate::account::{Organization, Subscription, check_name};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Cancelled, Conflict, Sought, StoreError, Subject, Version};
+use crate::store::{Actor, Cancelled, Conflict, Sought, Store, StoreError, Subject, Version};
 
-impl Embedded {
-    pub(in crate::store) async fn create_organization(
+impl Store {
+    /// Creates an organization.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a name that cannot be or a title that holds a token's value, [`ErrorKind::Conflict`] for a name that is taken.
+    pub async fn create_organization(
         &self,
         name: &str,
         title: &str,
@@ -22,7 +28,7 @@ impl Embedded {
         super::refuse_value(title, "an organization's title")?;
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            let present = find(change.connection(), name).await?;
+            let present = find(change.session(), name).await?;
             change.overwrites(present.as_ref().map(|present| Version::of_organization(present, now)))?;
             if present.is_some() {
                 return Err(Conflict::Organization(name.to_owned()).into());
@@ -34,30 +40,47 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn organizations(
+    /// At most `limit` organizations by name, beginning behind the name `after`.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn organizations(
         &self,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Organization>, StoreError> {
         self.call(async {
-            let rows = sqlx::query("SELECT * FROM organizations WHERE name > ? ORDER BY name LIMIT ?")
-                .bind(after.unwrap_or_default())
-                .bind(limit)
-                .fetch_all(&mut *self.reader().await?)
-                .await?;
+            let rows = sql(concat!(
+                "SELECT ",
+                organization_columns!(),
+                " FROM organizations WHERE name > $1 ORDER BY name LIMIT $2"
+            ))
+            .bind(after.unwrap_or_default())
+            .bind(limit)
+            .fetch_all(&mut self.reader().await?)
+            .await?;
             Ok(rows.iter().map(row::organization).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn organization(
-        &self,
-        name: &str,
-    ) -> Result<Option<Organization>, StoreError> {
-        self.call(async { Ok(find(&mut *self.reader().await?, name).await?) }).await
+    /// The organization of this name.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn organization(&self, name: &str) -> Result<Option<Organization>, StoreError> {
+        self.call(async { Ok(find(&mut self.reader().await?, name).await?) }).await
     }
 
-    pub(in crate::store) async fn renew_organization(
+    /// Renews an organization's subscription until `until`; one that was cancelled begins anew. No token's expiry moves, and none that ended comes back:
+    /// [`sync_tokens`](Self::sync_tokens) moves the expiry of the living, and the dead are issued again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for an end that has passed.
+    pub async fn renew_organization(
         &self,
         name: &str,
         until: Timestamp,
@@ -66,7 +89,7 @@ impl Embedded {
     ) -> Result<Organization, StoreError> {
         self.call(async {
             let mut change = self.begin(by, now).await?;
-            let before = demand(change.connection(), name).await?;
+            let before = demand(change.session(), name).await?;
             change.overwrites(Some(Version::of_organization(&before, now)))?;
             let subscription = Subscription::renewed(until, now)?;
             if before.subscription == subscription {
@@ -87,7 +110,12 @@ impl Embedded {
         .await
     }
 
-    pub(in crate::store) async fn cancel_organization(
+    /// Cancels an organization's subscription: every living token of it ends now. Cancelling again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization.
+    pub async fn cancel_organization(
         &self,
         name: &str,
         by: &Actor,
@@ -95,20 +123,21 @@ impl Embedded {
     ) -> Result<Cancelled, StoreError> {
         let cancelled = self.call(async {
             let mut change = self.begin(by, now).await?;
-            let before = demand(change.connection(), name).await?;
+            let before = demand(change.session(), name).await?;
             change.overwrites(Some(Version::of_organization(&before, now)))?;
             if before.subscription.cancelled_at.is_some() {
                 return Ok((before, None));
             }
             let organization = resubscribe(&mut change, &before, before.subscription.cancelled(now)).await?;
             // This row ends all tokens that were issued under the subscription, however many they are.
-            let number: i64 = sqlx::query_scalar(
+            let number = sql(
                 "INSERT INTO cancellations (organization_id, subscription_number, cancelled_at) \
-                 SELECT id, subscription_number, cancelled_at FROM organizations WHERE id = ? RETURNING subscription_number",
+                 SELECT id, subscription_number, cancelled_at FROM organizations WHERE id = $1 RETURNING subscription_number",
             )
-            .bind(&organization.id.as_bytes()[..])
-            .fetch_one(change.connection())
-            .await?;
+            .bind(organization.id)
+            .fetch_one(change.session())
+            .await?
+            .read("subscription_number")?;
             change.tell(Subject::Organization(organization.id)).await?;
             let story = Story {
                 action: "org.cancel",
@@ -138,31 +167,37 @@ impl Embedded {
         at: Timestamp,
     ) -> Result<u64, StoreError> {
         self.call_on_all(async {
-            let count = sqlx::query_scalar(
-                "SELECT count(*) FROM tokens WHERE organization_id = ? AND subscription_number = ? AND ends_at > ?",
+            let count = sql(
+                "SELECT count(*) AS count FROM tokens WHERE organization_id = $1 AND subscription_number = $2 AND ends_at > $3",
             )
-            .bind(&organization.as_bytes()[..])
+            .bind(organization)
             .bind(subscription_number)
-            .bind(at.as_millis());
-            let count: i64 = count.fetch_one(&mut *self.reader().await?).await?;
-            Ok(count.unsigned_abs())
+            .bind(at);
+            let count = count.fetch_one(&mut self.patient_reader().await?).await?;
+            Ok(count.read::<i64>("count")?.unsigned_abs())
         })
         .await
     }
 }
 
+/// The columns that are read of an organization.
+macro_rules! organization_columns {
+    () => {
+        "id, name, title, subscription_ends_at, cancelled_at, created_at"
+    };
+}
+use organization_columns;
+
 /// The organization of this name.
-pub(super) async fn find(
-    connection: &mut SqliteConnection,
-    name: &str,
-) -> Result<Option<Organization>, sqlx::Error> {
-    let row = sqlx::query("SELECT * FROM organizations WHERE name = ?").bind(name);
-    row.fetch_optional(connection).await?.as_ref().map(row::organization).transpose()
+pub(super) async fn find(session: &mut Session, name: &str) -> Result<Option<Organization>, sqlx::Error> {
+    let row =
+        sql(concat!("SELECT ", organization_columns!(), " FROM organizations WHERE name = $1")).bind(name);
+    row.fetch_optional(session).await?.as_ref().map(row::organization).transpose()
 }
 
 /// The organization of this name, which must be there.
-pub(super) async fn demand(connection: &mut SqliteConnection, name: &str) -> Result<Organization, Failure> {
-    find(connection, name).await?.ok_or_else(|| Sought::Organization(name.to_owned()).into())
+pub(super) async fn demand(session: &mut Session, name: &str) -> Result<Organization, Failure> {
+    find(session, name).await?.ok_or_else(|| Sought::Organization(name.to_owned()).into())
 }
 
 /// Creates an organization whose name is free.
@@ -179,16 +214,16 @@ pub(super) async fn create(
         subscription,
         created_at: change.now,
     };
-    sqlx::query(
-        "INSERT INTO organizations (id, name, title, subscription_ends_at, cancelled_at, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+    sql(
+        "INSERT INTO organizations (id, name, title, subscription_ends_at, cancelled_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind(&organization.id.as_bytes()[..])
+    .bind(organization.id)
     .bind(&organization.name)
     .bind(&organization.title)
-    .bind(subscription.ends_at.map(Timestamp::as_millis))
-    .bind(subscription.cancelled_at.map(Timestamp::as_millis))
-    .bind(organization.created_at.as_millis())
-    .execute(change.connection())
+    .bind(subscription.ends_at)
+    .bind(subscription.cancelled_at)
+    .bind(organization.created_at)
+    .execute(change.session())
     .await?;
     let story = Story {
         action: "org.create",
@@ -208,15 +243,15 @@ async fn resubscribe(
 ) -> Result<Organization, sqlx::Error> {
     // One that was cancelled is over; what follows it is another one.
     let begins_anew = organization.subscription.cancelled_at.is_some() && subscription.cancelled_at.is_none();
-    sqlx::query(
-        "UPDATE organizations SET subscription_ends_at = ?, cancelled_at = ?, subscription_number = subscription_number + ? \
-         WHERE id = ?",
+    sql(
+        "UPDATE organizations SET subscription_ends_at = $1, cancelled_at = $2, subscription_number = subscription_number + $3 \
+         WHERE id = $4",
     )
-    .bind(subscription.ends_at.map(Timestamp::as_millis))
-    .bind(subscription.cancelled_at.map(Timestamp::as_millis))
-    .bind(i64::from(begins_anew))
-    .bind(&organization.id.as_bytes()[..])
-    .execute(change.connection())
+    .bind(subscription.ends_at)
+    .bind(subscription.cancelled_at)
+    .bind(begins_anew)
+    .bind(organization.id)
+    .execute(change.session())
     .await?;
     Ok(Organization { subscription, ..organization.clone() })
 }

@@ -1,19 +1,34 @@
-//! The audit in SQLite.
+//! The audit.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
-
+use super::Failure;
 use super::change::Story;
 use super::row::decode;
-use super::{Embedded, Failure};
+use super::session::Session;
+use super::statement::{Row, sql};
 use crate::clock::Timestamp;
 use crate::store::audit::Fields;
 use crate::store::{
-    Actor, AuditFilter, AuditHash, AuditHead, AuditRecord, AuditVerdict, StoreError, Tampering,
+    Actor, AuditFilter, AuditHash, AuditHead, AuditRecord, AuditVerdict, Store, StoreError, Tampering,
 };
 
-impl Embedded {
-    pub(in crate::store) async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+/// The records of the audit that a condition selects.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT seq, at, actor, origin, action, organization, target, user_name, before, after, previous, hash FROM audit ",
+            $condition
+        )
+    };
+}
+
+impl Store {
+    /// The records of the audit that `filter` selects, oldest first: in the chain's order, and since some moment in the order of time, which
+    /// is another one where a clock was set back.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
             let behind = match filter.since {
@@ -21,46 +36,51 @@ impl Embedded {
                 Some(since) => Some(behind(&mut reader, since, filter.after).await?),
             };
             let query = match (&filter.organization, behind) {
-                (None, None) => sqlx::query("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?"),
+                (None, None) => sql(select!("WHERE seq > $1 ORDER BY seq LIMIT $2")),
                 (Some(organization), None) => {
-                    sqlx::query("SELECT * FROM audit WHERE organization = ? AND seq > ? ORDER BY seq LIMIT ?")
+                    sql(select!("WHERE organization = $1 AND seq > $2 ORDER BY seq LIMIT $3"))
                         .bind(organization)
                 }
-                (None, Some(_)) => {
-                    sqlx::query("SELECT * FROM audit WHERE (at, seq) > (?, ?) ORDER BY at, seq LIMIT ?")
+                (None, Some(_)) => sql(select!("WHERE (at, seq) > ($1, $2) ORDER BY at, seq LIMIT $3")),
+                (Some(organization), Some(_)) => {
+                    sql(select!("WHERE organization = $1 AND (at, seq) > ($2, $3) ORDER BY at, seq LIMIT $4"))
+                        .bind(organization)
                 }
-                (Some(organization), Some(_)) => sqlx::query(
-                    "SELECT * FROM audit WHERE organization = ? AND (at, seq) > (?, ?) ORDER BY at, seq LIMIT ?",
-                )
-                .bind(organization),
             };
             let query = match behind {
                 None => query.bind(filter.after),
                 Some((at, seq)) => query.bind(at).bind(seq),
             };
             let query = query.bind(filter.limit);
-            let rows = query.fetch_all(&mut *reader).await?;
+            let rows = query.fetch_all(&mut reader).await?;
             Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
         })
         .await
     }
 
-    pub(in crate::store) async fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        self.call(async { Ok(head(&mut *self.reader().await?).await?) }).await
+    /// The end of the audit's chain.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.call(async { Ok(head(&mut self.reader().await?).await?) }).await
     }
 
-    pub(in crate::store) async fn verify_audit(
-        &self,
-        sought: Option<AuditHash>,
-    ) -> Result<AuditVerdict, StoreError> {
+    /// Reads the whole audit and checks its chain, and that a record has the hash `head` if one is given.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn verify_audit(&self, sought: Option<AuditHash>) -> Result<AuditVerdict, StoreError> {
         let mut verified = AuditHead::EMPTY;
         let mut found = sought.is_none_or(|sought| sought == verified.hash);
         loop {
             // Page by page, each in its own time: what is verified is never written again.
             let rows = self.call(async {
-                let page = sqlx::query("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
+                let page = sql(select!("WHERE seq > $1 ORDER BY seq LIMIT $2"));
                 let page = page.bind(verified.seq).bind(RECORDS_PER_PAGE);
-                Ok::<_, Failure>(page.fetch_all(&mut *self.reader().await?).await?)
+                Ok::<_, Failure>(page.fetch_all(&mut self.reader().await?).await?)
             });
             let rows = rows.await?;
             if rows.is_empty() {
@@ -80,12 +100,12 @@ impl Embedded {
 
 /// Appends a record to the chain.
 pub(super) async fn append(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     by: &Actor,
     now: Timestamp,
     story: Story<'_>,
 ) -> Result<(), sqlx::Error> {
-    let AuditHead { seq, hash: previous } = head(&mut *connection).await?;
+    let AuditHead { seq, hash: previous } = head(session).await?;
     let fields = Fields {
         seq: seq + 1,
         at: now.as_millis(),
@@ -99,9 +119,9 @@ pub(super) async fn append(
         before: story.before.map(|value| value.to_string()),
         after: story.after.map(|value| value.to_string()),
     };
-    sqlx::query(
+    sql(
         "INSERT INTO audit (seq, at, actor, origin, action, organization, target, user_name, before, after, previous, hash) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(fields.seq)
     .bind(fields.at)
@@ -113,39 +133,35 @@ pub(super) async fn append(
     .bind(&fields.user)
     .bind(&fields.before)
     .bind(&fields.after)
-    .bind(&previous.0[..])
-    .bind(&fields.hash(&previous).0[..])
-    .execute(connection)
+    .bind(previous.0)
+    .bind(fields.hash(&previous).0)
+    .execute(session)
     .await?;
     Ok(())
 }
 
 /// The time and number behind which the records since `since` go on, of those in the order of time that come behind the record `after`.
-async fn behind(
-    connection: &mut SqliteConnection,
-    since: Timestamp,
-    after: i64,
-) -> Result<(i64, i64), sqlx::Error> {
+async fn behind(session: &mut Session, since: Timestamp, after: i64) -> Result<(i64, i64), sqlx::Error> {
     let first = (since.as_millis().saturating_sub(1), i64::MAX);
     if after < 1 {
         return Ok(first);
     }
-    let at = sqlx::query_scalar("SELECT at FROM audit WHERE seq = ?").bind(after);
+    let at = sql("SELECT at FROM audit WHERE seq = $1").bind(after);
     // There is nothing behind a record that is not written yet.
-    let at = at.fetch_optional(connection).await?.unwrap_or(i64::MAX);
+    let at = at.fetch_optional(session).await?.map(|row| row.read("at")).transpose()?.unwrap_or(i64::MAX);
     Ok(first.max((at, after)))
 }
 
-async fn head(connection: &mut SqliteConnection) -> Result<AuditHead, sqlx::Error> {
-    let row = sqlx::query("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1");
-    match row.fetch_optional(connection).await? {
+async fn head(session: &mut Session) -> Result<AuditHead, sqlx::Error> {
+    let row = sql("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1");
+    match row.fetch_optional(session).await? {
         None => Ok(AuditHead::EMPTY),
-        Some(row) => Ok(AuditHead { seq: row.try_get("seq")?, hash: hash(&row, "hash")? }),
+        Some(row) => Ok(AuditHead { seq: row.read("seq")?, hash: hash(&row, "hash")? }),
     }
 }
 
 /// The head behind `row`, if the row continues the chain from `before`. A row that cannot be read is one that nobody here wrote.
-fn next(row: &SqliteRow, before: AuditHead) -> Result<AuditHead, Tampering> {
+fn next(row: &Row, before: AuditHead) -> Result<AuditHead, Tampering> {
     let (fields, previous, hash) = fields(row)
         .and_then(|fields| Ok((fields, hash(row, "previous")?, hash(row, "hash")?)))
         .map_err(|_| Tampering::Altered)?;
@@ -160,22 +176,22 @@ fn next(row: &SqliteRow, before: AuditHead) -> Result<AuditHead, Tampering> {
     }
 }
 
-fn fields(row: &SqliteRow) -> Result<Fields, sqlx::Error> {
+fn fields(row: &Row) -> Result<Fields, sqlx::Error> {
     Ok(Fields {
-        seq: row.try_get("seq")?,
-        at: row.try_get("at")?,
-        actor: row.try_get("actor")?,
-        origin: row.try_get("origin")?,
-        action: row.try_get("action")?,
-        organization: row.try_get("organization")?,
-        target: row.try_get("target")?,
-        user: row.try_get("user_name")?,
-        before: row.try_get("before")?,
-        after: row.try_get("after")?,
+        seq: row.read("seq")?,
+        at: row.read("at")?,
+        actor: row.read("actor")?,
+        origin: row.read("origin")?,
+        action: row.read("action")?,
+        organization: row.read("organization")?,
+        target: row.read("target")?,
+        user: row.read("user_name")?,
+        before: row.read("before")?,
+        after: row.read("after")?,
     })
 }
 
-fn record(row: &SqliteRow) -> Result<AuditRecord, sqlx::Error> {
+fn record(row: &Row) -> Result<AuditRecord, sqlx::Error> {
     let fields = fields(row)?;
     let json =
         |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose().map_err(decode);
@@ -195,8 +211,8 @@ fn record(row: &SqliteRow) -> Result<AuditRecord, sqlx::Error> {
     })
 }
 
-fn hash(row: &SqliteRow, column: &str) -> Result<AuditHash, sqlx::Error> {
-    let bytes: Vec<u8> = row.try_get(column)?;
+fn hash(row: &Row, column: &str) -> Result<AuditHash, sqlx::Error> {
+    let bytes: Vec<u8> = row.read(column)?;
     bytes.try_into().map(AuditHash).map_err(|_| decode("a hash has 32 bytes"))
 }
 

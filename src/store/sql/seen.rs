@@ -1,16 +1,15 @@
-//! First-seen artifacts in SQLite.
+//! First-seen artifacts.
 //!
 //! A page of digests goes in as one blob, from which the statement takes them apart: three statements a page, and not three for each digest.
 //! Digests are written in order, so that two writers never wait for each other's rows crosswise.
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
-
-use super::{Embedded, Failure};
+use super::Failure;
+use super::session::Session;
+use super::statement::{Row, either, sql};
 use crate::clock::Timestamp;
-use crate::store::{Conflict, SeenDigest, SeenDirectory, Sighting, StoreError};
+use crate::store::{Conflict, SeenDigest, SeenDirectory, Sighting, Store, StoreError};
 
 /// The digests of a page as rows `(i, digest)`: `$1` is their bytes, `$2` their number.
 macro_rules! asked {
@@ -20,25 +19,36 @@ macro_rules! asked {
     };
 }
 
-impl Embedded {
-    pub(in crate::store) async fn seen_directory(
+impl Store {
+    /// What is recorded of a channel's directory (`linux-64/`, `label/dev/noarch/`); `None` if nothing ever was.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn seen_directory(
         &self,
         channel: &str,
         path: &str,
     ) -> Result<Option<SeenDirectory>, StoreError> {
-        self.call(async { find(&mut *self.reader().await?, channel, path).await }).await
+        self.call(async { find(&mut self.reader().await?, channel, path).await }).await
     }
 
-    pub(in crate::store) async fn begin_baseline(
+    /// Begins a directory's baseline, unless that was done before: then it is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if the store keeps as many directories as it can.
+    pub async fn begin_baseline(
         &self,
         channel: &str,
         path: &str,
         now: Timestamp,
     ) -> Result<SeenDirectory, StoreError> {
         self.call(async {
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            // Two that give themselves a number do so one after the other.
+            let mut session = self.locked().await?;
             // Whoever was first has begun it.
-            sqlx::query(
+            sql(
                 "INSERT INTO seen_directories (number, channel, path, subdir, begun_at, counted_at) \
                  SELECT coalesce(max(number), 0) + 1, $1, $2, $3, $4, $4 FROM seen_directories HAVING count(*) < $5 \
                  ON CONFLICT DO NOTHING",
@@ -46,46 +56,63 @@ impl Embedded {
             .bind(channel)
             .bind(path)
             .bind(subdir_of(path))
-            .bind(now.as_millis())
+            .bind(now)
             .bind(DIRECTORIES_MAX)
-            .execute(&mut *transaction)
+            .execute(&mut session)
             .await?;
-            let directory = find(&mut transaction, channel, path).await?;
+            let directory = find(&mut session, channel, path).await?;
             let directory = directory.ok_or(Conflict::SeenDirectories { max: DIRECTORIES_MAX })?;
-            transaction.commit().await?;
+            session.commit().await?;
             Ok(directory)
         })
         .await
     }
 
-    pub(in crate::store) async fn complete_baseline(
+    /// Ends a directory's baseline: what is recorded from now on is new. Doing so again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn complete_baseline(
         &self,
         directory: &SeenDirectory,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.call(async {
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            sqlx::query(
-                "UPDATE seen_directories SET completed_at = $2 WHERE number = $1 AND completed_at IS NULL",
-            )
-            .bind(directory.number)
-            .bind(now.as_millis())
-            .execute(&mut *transaction)
-            .await?;
-            Ok(transaction.commit().await?)
+            let mut session = self.writer().await?;
+            sql("UPDATE seen_directories SET completed_at = $2 WHERE number = $1 AND completed_at IS NULL")
+                .bind(directory.number)
+                .bind(now)
+                .execute(&mut session)
+                .await?;
+            Ok(session.commit().await?)
         })
         .await
     }
 
-    pub(in crate::store) async fn sightings(
+    /// What is recorded of each of a page of artifacts, in their order; records nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn sightings(
         &self,
         directory: &SeenDirectory,
         digests: &[SeenDigest],
     ) -> Result<Vec<Option<Sighting>>, StoreError> {
-        self.call(async { own(&mut *self.reader().await?, directory, digests).await }).await
+        self.call(async { own(&mut self.reader().await?, directory, digests).await }).await
     }
 
-    pub(in crate::store) async fn record_seen(
+    /// Records those of a page of artifacts that were not seen before, as part of the baseline or as first seen `now`, and returns what is
+    /// recorded of each, in their order. What the same subdirectory knows of one under another label counts here too, as
+    /// [`Sighting::elsewhere`] says. However many gates record one, it is recorded once.
+    ///
+    /// Takes the write lock for as long as a page takes: pause between pages.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn record_seen(
         &self,
         directory: &SeenDirectory,
         digests: &[SeenDigest],
@@ -93,15 +120,12 @@ impl Embedded {
     ) -> Result<Vec<Sighting>, StoreError> {
         self.call(async {
             // Not a change: no verdict on a token depends on it, and the audit is about what people do.
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            let known = own(&mut transaction, directory, digests).await?;
-            let elsewhere = siblings(&mut transaction, directory, digests).await?;
+            let mut session = self.writer().await?;
+            let is_open = is_open(&mut session, directory).await?;
+            let known = own(&mut session, directory, digests).await?;
+            let elsewhere = siblings(&mut session, directory, digests).await?;
             let new = Sighting { at: now, baseline: false };
-            let new = if is_open(&mut transaction, directory).await? {
-                Sighting { at: directory.begun_at, baseline: true }
-            } else {
-                new
-            };
+            let new = if is_open { Sighting { at: directory.begun_at, baseline: true } } else { new };
             let mut by_sighting: BTreeMap<Sighting, Vec<SeenDigest>> = BTreeMap::new();
             for ((digest, known), place) in digests.iter().zip(&known).zip(0_i64..) {
                 if known.is_none() {
@@ -111,50 +135,61 @@ impl Embedded {
                 }
             }
             for (sighting, digests) in by_sighting {
-                insert(&mut transaction, directory, digests, sighting, now).await?;
+                insert(&mut session, directory, digests, sighting, now).await?;
             }
             // As it stands: another gate may have been faster.
-            let sightings = own(&mut transaction, directory, digests).await?;
+            let sightings = own(&mut session, directory, digests).await?;
             let sightings: Option<Vec<_>> = sightings.into_iter().collect();
             let sightings = sightings.ok_or(sqlx::Error::RowNotFound)?;
-            transaction.commit().await?;
+            session.commit().await?;
             Ok(sightings)
         })
         .await
     }
 
-    pub(in crate::store) async fn begin_count(
+    /// Takes it upon the caller to mark all that a directory lists and to drop what it no longer lists; false if somebody did so after
+    /// `not_since`, or if the baseline is not complete.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn begin_count(
         &self,
         directory: &SeenDirectory,
         not_since: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.call(async {
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            let begun = sqlx::query(
+            let mut session = self.writer().await?;
+            let begun = sql(
                 "UPDATE seen_directories SET counted_at = $3 WHERE number = $1 AND counted_at <= $2 AND completed_at IS NOT NULL",
             )
             .bind(directory.number)
-            .bind(not_since.as_millis())
-            .bind(now.as_millis())
-            .execute(&mut *transaction)
+            .bind(not_since)
+            .bind(now)
+            .execute(&mut session)
             .await?;
-            transaction.commit().await?;
-            Ok(begun.rows_affected() > 0)
+            session.commit().await?;
+            Ok(begun > 0)
         })
         .await
     }
 
-    pub(in crate::store) async fn mark_listed(
+    /// Marks a page of artifacts as listed `now`.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn mark_listed(
         &self,
         directory: &SeenDirectory,
         digests: &[SeenDigest],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.call(async {
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            let mut session = self.writer().await?;
             if !digests.is_empty() {
-                sqlx::query(concat!(
+                sql(concat!(
                     asked!(),
                     "UPDATE seen SET listed_at = $4 WHERE directory = $3 AND listed_at < $4 \
                      AND digest IN (SELECT digest FROM asked)"
@@ -162,78 +197,86 @@ impl Embedded {
                 .bind(joined(digests))
                 .bind(count(digests))
                 .bind(directory.number)
-                .bind(now.as_millis())
-                .execute(&mut *transaction)
+                .bind(now)
+                .execute(&mut session)
                 .await?;
             }
-            Ok(transaction.commit().await?)
+            Ok(session.commit().await?)
         })
         .await
     }
 
-    pub(in crate::store) async fn drop_unlisted(
+    /// Drops those of a page of a directory's artifacts, beginning behind `after`, that were last marked before `before`. Returns how many
+    /// it dropped, and behind which the next page begins; `None` if there was none left.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn drop_unlisted(
         &self,
         directory: &SeenDirectory,
         after: Option<&SeenDigest>,
         before: Timestamp,
     ) -> Result<(u64, Option<SeenDigest>), StoreError> {
         self.call(async {
-            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            let last = sqlx::query(
-                "SELECT max(digest) AS digest FROM \
-                 (SELECT digest FROM seen WHERE directory = $1 AND digest > $2 ORDER BY digest LIMIT $3) AS page",
-            );
+            let mut session = self.writer().await?;
+            let last = sql("SELECT digest FROM \
+                 (SELECT digest FROM seen WHERE directory = $1 AND digest > $2 ORDER BY digest LIMIT $3) AS page \
+                 ORDER BY digest DESC LIMIT 1");
             let behind = after.map_or(&[][..], |digest| &digest.as_bytes()[..]);
             let last = last.bind(directory.number).bind(behind).bind(PAGE);
-            let last = last.fetch_one(&mut *transaction).await?;
-            let Some(last) = last.try_get::<Option<Vec<u8>>, _>("digest")? else { return Ok((0, None)) };
-            let dropped = sqlx::query(
+            let Some(last) = last.fetch_optional(&mut session).await? else { return Ok((0, None)) };
+            let last: Vec<u8> = last.read("digest")?;
+            let dropped = sql(
                 "DELETE FROM seen WHERE directory = $1 AND digest > $2 AND digest <= $3 AND listed_at < $4",
             )
             .bind(directory.number)
             .bind(behind)
-            .bind(&last[..])
-            .bind(before.as_millis())
-            .execute(&mut *transaction)
+            .bind(last.as_slice())
+            .bind(before)
+            .execute(&mut session)
             .await?;
-            transaction.commit().await?;
+            session.commit().await?;
             let last = <[u8; 32]>::try_from(last).map_err(|_| sqlx::Error::RowNotFound)?;
-            Ok((dropped.rows_affected(), Some(SeenDigest::from_bytes(last))))
+            Ok((dropped, Some(SeenDigest::from_bytes(last))))
         })
         .await
     }
 }
 
-async fn find(
-    connection: &mut SqliteConnection,
-    channel: &str,
-    path: &str,
-) -> Result<Option<SeenDirectory>, Failure> {
-    let row = sqlx::query(
+async fn find(session: &mut Session, channel: &str, path: &str) -> Result<Option<SeenDirectory>, Failure> {
+    let row = sql(
         "SELECT number, begun_at, completed_at, counted_at FROM seen_directories WHERE channel = $1 AND path = $2",
     );
-    let row = row.bind(channel).bind(path).fetch_optional(connection).await?;
-    let time = |row: &SqliteRow, column| row.try_get::<i64, _>(column).map(Timestamp::from_millis);
-    let directory = |row: SqliteRow| {
+    let row = row.bind(channel).bind(path).fetch_optional(session).await?;
+    let time = |row: &Row, column| row.read::<i64>(column).map(Timestamp::from_millis);
+    let directory = |row: Row| {
         Ok::<_, sqlx::Error>(SeenDirectory {
-            number: row.try_get("number")?,
+            number: row.read("number")?,
             begun_at: time(&row, "begun_at")?,
-            completed_at: row.try_get::<Option<i64>, _>("completed_at")?.map(Timestamp::from_millis),
+            completed_at: row.read::<Option<i64>>("completed_at")?.map(Timestamp::from_millis),
             counted_at: time(&row, "counted_at")?,
         })
     };
     Ok(row.map(directory).transpose()?)
 }
 
-/// True while the directory's baseline is not complete.
-async fn is_open(connection: &mut SqliteConnection, directory: &SeenDirectory) -> Result<bool, Failure> {
-    let open = sqlx::query("SELECT 1 FROM seen_directories WHERE number = $1 AND completed_at IS NULL");
-    Ok(open.bind(directory.number).fetch_optional(connection).await?.is_some())
+/// True while the directory's baseline is not complete. Whoever writes to the directory after that waits for whoever asked.
+async fn is_open(session: &mut Session, directory: &SeenDirectory) -> Result<bool, Failure> {
+    let directory = either(
+        "SELECT completed_at FROM seen_directories WHERE number = $1",
+        "SELECT completed_at FROM seen_directories WHERE number = $1 FOR NO KEY UPDATE",
+    )
+    .bind(directory.number);
+    match directory.fetch_optional(session).await? {
+        Some(row) => Ok(row.read::<Option<i64>>("completed_at")?.is_none()),
+        None => Ok(false),
+    }
 }
 
 /// What the directory itself knows of each digest.
 async fn own(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     directory: &SeenDirectory,
     digests: &[SeenDigest],
 ) -> Result<Vec<Option<Sighting>>, Failure> {
@@ -241,13 +284,13 @@ async fn own(
     if digests.is_empty() {
         return Ok(known);
     }
-    let rows = sqlx::query(concat!(
+    let rows = sql(concat!(
         asked!(),
-        "SELECT asked.i, seen.at, seen.baseline FROM asked \
+        "SELECT CAST(asked.i AS bigint) AS i, seen.at, seen.baseline FROM asked \
          JOIN seen ON seen.directory = $3 AND seen.digest = asked.digest"
     ));
     let rows = rows.bind(joined(digests)).bind(count(digests)).bind(directory.number);
-    for row in rows.fetch_all(connection).await? {
+    for row in rows.fetch_all(session).await? {
         let (place, sighting) = sighting(&row)?;
         if let Some(known) = usize::try_from(place).ok().and_then(|place| known.get_mut(place)) {
             *known = Some(sighting);
@@ -258,7 +301,7 @@ async fn own(
 
 /// The earliest that the same subdirectory under other labels knows of each digest, by its place in the page.
 async fn siblings(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     directory: &SeenDirectory,
     digests: &[SeenDigest],
 ) -> Result<HashMap<i64, Sighting>, Failure> {
@@ -266,9 +309,9 @@ async fn siblings(
     if digests.is_empty() {
         return Ok(earliest);
     }
-    let rows = sqlx::query(concat!(
+    let rows = sql(concat!(
         asked!(),
-        "SELECT asked.i, seen.at, seen.baseline FROM seen_directories AS this \
+        "SELECT CAST(asked.i AS bigint) AS i, seen.at, seen.baseline FROM seen_directories AS this \
          JOIN seen_directories AS other \
          ON other.channel = this.channel AND other.subdir = this.subdir AND other.number <> this.number \
          CROSS JOIN asked \
@@ -276,7 +319,7 @@ async fn siblings(
          WHERE this.number = $3"
     ));
     let rows = rows.bind(joined(digests)).bind(count(digests)).bind(directory.number);
-    for row in rows.fetch_all(connection).await? {
+    for row in rows.fetch_all(session).await? {
         let (place, sighting) = sighting(&row)?;
         let known = earliest.entry(place).or_insert(sighting);
         *known = sighting.min(*known);
@@ -285,14 +328,14 @@ async fn siblings(
 }
 
 async fn insert(
-    connection: &mut SqliteConnection,
+    session: &mut Session,
     directory: &SeenDirectory,
     mut digests: Vec<SeenDigest>,
     sighting: Sighting,
     now: Timestamp,
 ) -> Result<(), Failure> {
     digests.sort_unstable();
-    sqlx::query(concat!(
+    sql(concat!(
         asked!(),
         "INSERT INTO seen (directory, digest, at, baseline, listed_at) \
          SELECT $3, digest, $4, $5, $6 FROM asked WHERE true ORDER BY i ON CONFLICT DO NOTHING"
@@ -300,17 +343,17 @@ async fn insert(
     .bind(joined(&digests))
     .bind(count(&digests))
     .bind(directory.number)
-    .bind(sighting.at.as_millis())
-    .bind(i64::from(sighting.baseline))
-    .bind(now.as_millis())
-    .execute(connection)
+    .bind(sighting.at)
+    .bind(sighting.baseline)
+    .bind(now)
+    .execute(session)
     .await?;
     Ok(())
 }
 
-fn sighting(row: &SqliteRow) -> Result<(i64, Sighting), sqlx::Error> {
-    let at = Timestamp::from_millis(row.try_get("at")?);
-    Ok((row.try_get("i")?, Sighting { at, baseline: row.try_get::<i64, _>("baseline")? != 0 }))
+fn sighting(row: &Row) -> Result<(i64, Sighting), sqlx::Error> {
+    let at = Timestamp::from_millis(row.read("at")?);
+    Ok((row.read("i")?, Sighting { at, baseline: row.read::<i64>("baseline")? != 0 }))
 }
 
 fn joined(digests: &[SeenDigest]) -> Vec<u8> {

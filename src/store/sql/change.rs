@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sqlx::sqlite::Sqlite;
-use sqlx::{SqliteConnection, Transaction};
 use uuid::Uuid;
 
-use super::{Embedded, Failure, audit, feed, keys};
+use super::session::Session;
+use super::{Failure, audit, feed, keys};
 use crate::account::{Grant, Group, Organization, Seat};
 use crate::clock::Timestamp;
-use crate::store::{Actor, Expected, StoreError, Subject, Terms, Version};
+use crate::store::{Actor, Expected, Store, StoreError, Subject, Terms, Version};
 use crate::token::{Scope, TokenRecord};
 
 /// What is being changed, by whom and when. Dropping it undoes it.
 #[derive(Debug)]
 pub(super) struct Change {
-    transaction: Transaction<'static, Sqlite>,
+    session: Session,
     pub(super) by: Actor,
     pub(super) now: Timestamp,
     terms: Arc<Terms>,
@@ -36,23 +35,22 @@ pub(super) struct Story<'s> {
     pub(super) after: Option<Value>,
 }
 
-impl Embedded {
-    /// Begins a change, unless it was carried out before. The write lock is taken at once: a transaction that read first and then wrote
-    /// could fail half-way.
+impl Store {
+    /// Begins a change, unless it was carried out before.
     pub(super) async fn begin(&self, by: &Actor, now: Timestamp) -> Result<Change, Failure> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut session = self.locked().await?;
         if let Some(key) = &self.terms.key {
-            keys::refuse_repetition(&mut transaction, key, now).await?;
+            keys::refuse_repetition(&mut session, key, now).await?;
         }
         let (by, terms) = (by.clone(), Arc::clone(&self.terms));
-        Ok(Change { transaction, by, now, terms, made: None, changes_kept: self.config.changes_kept })
+        Ok(Change { session, by, now, terms, made: None, changes_kept: self.config.changes_kept })
     }
 }
 
 impl Change {
     /// The connection that holds the lock.
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     /// Refuses the change unless what it overwrites, which has this version, is what is expected.
@@ -78,20 +76,20 @@ impl Change {
 
     /// Makes verifiers forget `subject`.
     pub(super) async fn tell(&mut self, subject: Subject) -> Result<(), sqlx::Error> {
-        feed::append(&mut self.transaction, &subject, self.now, self.changes_kept).await
+        feed::append(&mut self.session, &subject, self.now, self.changes_kept).await
     }
 
     /// Writes the change's record.
     pub(super) async fn record(&mut self, story: Story<'_>) -> Result<(), sqlx::Error> {
-        audit::append(&mut self.transaction, &self.by, self.now, story).await
+        audit::append(&mut self.session, &self.by, self.now, story).await
     }
 
     /// Makes it true.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         if let (Some(key), Some(made)) = (&self.terms.key, self.made) {
-            keys::keep(&mut self.transaction, key, made, self.now).await?;
+            keys::keep(&mut self.session, key, made, self.now).await?;
         }
-        self.transaction.commit().await
+        self.session.commit().await
     }
 }
 

@@ -10,13 +10,23 @@ use uuid::Uuid;
 
 use super::change::{Change, Story};
 use super::row::{token_columns, token_lives};
-use super::{Embedded, organizations, row, tokens};
+use super::statement::sql;
+use super::{organizations, row, tokens};
 use crate::clock::Timestamp;
-use crate::store::{Actor, StoreError, Subject, Synced, SyncedTokens, Which};
+use crate::store::{Actor, Store, StoreError, Subject, Synced, SyncedTokens, Which};
 use crate::token::{TokenDigest, TokenRecord, TokenState};
 
-impl Embedded {
-    pub(in crate::store) async fn sync_tokens(
+impl Store {
+    /// Sets the expiry of living site and individual tokens to what the subscription gives now. One that was issued again and is in its grace is
+    /// left alone. Returns those whose expiry moved.
+    ///
+    /// One call looks at a bounded number of tokens, so that nobody waits long for it; [`SyncedTokens::next`] tells where to go on. Each call is
+    /// one change.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Conflict`] if its subscription is cancelled or over for too long.
+    pub async fn sync_tokens(
         &self,
         organization: &str,
         which: &Which,
@@ -25,7 +35,7 @@ impl Embedded {
     ) -> Result<SyncedTokens, StoreError> {
         let synced = self.call(async {
             let mut change = self.begin(by, now).await?;
-            let organization = organizations::demand(change.connection(), organization).await?;
+            let organization = organizations::demand(change.session(), organization).await?;
             let expires_at = tokens::expiry(&organization, now)?;
             let (found, next) = find(&mut change, organization.id, which).await?;
             let synced = set_expiry(&mut change, found, which, expires_at).await?;
@@ -86,7 +96,7 @@ async fn find(
 /// The current site or individual token, if it lives.
 async fn current(change: &mut Change, organization: Uuid, user: Option<&str>) -> Result<Found, sqlx::Error> {
     let now = change.now;
-    let current = tokens::current(change.connection(), organization, user).await?;
+    let current = tokens::current(change.session(), organization, user).await?;
     Ok(current.into_iter().filter(|(record, _)| record.state(now) == TokenState::Live).collect())
 }
 
@@ -96,19 +106,19 @@ async fn individual(
     organization: Uuid,
     user: &str,
 ) -> Result<(Found, Option<Which>), sqlx::Error> {
-    let rows = sqlx::query(concat!(
+    let rows = sql(concat!(
         "SELECT t.digest, ",
         token_columns!(),
-        " FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE o.id = ?1 AND t.user_name > ?2",
+        " FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE o.id = $1 AND t.user_name > $2",
         " AND t.kind = 'individual' AND t.ended_at IS NULL AND ",
-        token_lives!("?3"),
-        " ORDER BY t.user_name LIMIT ?4"
+        token_lives!("$3"),
+        " ORDER BY t.user_name LIMIT $4"
     ))
-    .bind(organization.as_bytes().to_vec())
+    .bind(organization)
     .bind(user.to_owned())
-    .bind(change.now.as_millis())
+    .bind(change.now)
     .bind(TOKENS_PER_CALL)
-    .fetch_all(change.connection())
+    .fetch_all(change.session())
     .await?;
     let found = rows.iter().map(row::token_and_digest).collect::<Result<Found, _>>()?;
     let is_full = rows.len() >= TOKENS_PER_CALL as usize;
@@ -128,10 +138,10 @@ async fn set_expiry(
         if record.expires_at == expires_at {
             continue;
         }
-        sqlx::query("UPDATE tokens SET expires_at = ? WHERE id = ?")
-            .bind(expires_at.map(Timestamp::as_millis))
-            .bind(&record.id.0.as_bytes()[..])
-            .execute(change.connection())
+        sql("UPDATE tokens SET expires_at = $1 WHERE id = $2")
+            .bind(expires_at)
+            .bind(record.id.0)
+            .execute(change.session())
             .await?;
         if !is_of_many(which) {
             change.tell(Subject::Token(digest)).await?;

@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::statement::Row;
 use crate::account::{Organization, Permission, Seat, Subscription};
 use crate::auth::Carrier;
 use crate::clock::Timestamp;
@@ -39,27 +38,27 @@ macro_rules! token_lives {
 pub(super) use token_lives;
 
 /// Reads a token.
-pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
-    let channels: Option<String> = row.try_get("channels")?;
-    let end = match (time(row, "ended_at")?, row.try_get::<Option<String>, _>("end_cause")?) {
+pub(super) fn token(row: &Row) -> Result<TokenRecord, sqlx::Error> {
+    let channels: Option<String> = row.read("channels")?;
+    let end = match (time(row, "ended_at")?, row.read::<Option<String>>("end_cause")?) {
         (Some(at), Some(cause)) => {
-            Some(End { cause: cause.parse().map_err(decode)?, at, reason: row.try_get("end_reason")? })
+            Some(End { cause: cause.parse().map_err(decode)?, at, reason: row.read("end_reason")? })
         }
         _ => None,
     };
     let record = TokenRecord {
         id: TokenId(uuid(row, "id")?),
-        kind: row.try_get::<String, _>("kind")?.parse().map_err(decode)?,
+        kind: row.read::<String>("kind")?.parse().map_err(decode)?,
         organization_id: uuid(row, "organization_id")?,
-        organization: Arc::from(row.try_get::<String, _>("organization")?),
-        name: row.try_get("name")?,
-        user: row.try_get("user_name")?,
-        group: row.try_get("group_name")?,
-        generation: row.try_get("generation")?,
-        scopes: row.try_get::<String, _>("scopes")?.parse().map_err(decode)?,
+        organization: Arc::from(row.read::<String>("organization")?),
+        name: row.read("name")?,
+        user: row.read("user_name")?,
+        group: row.read("group_name")?,
+        generation: row.count("generation")?,
+        scopes: row.read::<String>("scopes")?.parse().map_err(decode)?,
         channels: channels.map(|json| serde_json::from_str(&json)).transpose().map_err(decode)?,
-        operator: row.try_get("operator")?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        operator: row.is("operator")?,
+        created_at: Timestamp::from_millis(row.read("created_at")?),
         expires_at: time(row, "expires_at")?,
         end,
     };
@@ -70,42 +69,42 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
 }
 
 /// Reads a token with its digest.
-pub(super) fn token_and_digest(row: &SqliteRow) -> Result<(TokenRecord, TokenDigest), sqlx::Error> {
+pub(super) fn token_and_digest(row: &Row) -> Result<(TokenRecord, TokenDigest), sqlx::Error> {
     Ok((token(row)?, digest(row)?))
 }
 
 /// Reads an organization.
-pub(super) fn organization(row: &SqliteRow) -> Result<Organization, sqlx::Error> {
+pub(super) fn organization(row: &Row) -> Result<Organization, sqlx::Error> {
     Ok(Organization {
         id: uuid(row, "id")?,
-        name: row.try_get("name")?,
-        title: row.try_get("title")?,
+        name: row.read("name")?,
+        title: row.read("title")?,
         subscription: Subscription {
             ends_at: time(row, "subscription_ends_at")?,
             cancelled_at: time(row, "cancelled_at")?,
         },
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        created_at: Timestamp::from_millis(row.read("created_at")?),
     })
 }
 
 /// Reads a digest.
-pub(super) fn digest(row: &SqliteRow) -> Result<TokenDigest, sqlx::Error> {
-    let bytes: Vec<u8> = row.try_get("digest")?;
+pub(super) fn digest(row: &Row) -> Result<TokenDigest, sqlx::Error> {
+    let bytes: Vec<u8> = row.read("digest")?;
     TokenDigest::from_bytes(&bytes).ok_or_else(|| decode("a digest has 32 bytes"))
 }
 
 /// Reads a seat.
-pub(super) fn seat(row: &SqliteRow) -> Result<Seat, sqlx::Error> {
+pub(super) fn seat(row: &Row) -> Result<Seat, sqlx::Error> {
     Ok(Seat {
-        user: row.try_get("user_name")?,
-        role: row.try_get::<String, _>("role")?.parse().map_err(decode)?,
-        assigned_at: Timestamp::from_millis(row.try_get("assigned_at")?),
+        user: row.read("user_name")?,
+        role: row.read::<String>("role")?.parse().map_err(decode)?,
+        assigned_at: Timestamp::from_millis(row.read("assigned_at")?),
     })
 }
 
 /// Reads a permission.
-pub(super) fn permission(row: &SqliteRow) -> Result<Permission, sqlx::Error> {
-    row.try_get::<String, _>("permission")?.parse().map_err(decode)
+pub(super) fn permission(row: &Row) -> Result<Permission, sqlx::Error> {
+    row.read::<String>("permission")?.parse().map_err(decode)
 }
 
 /// What a column of texts says, where NULL is all of them, as no texts are here.
@@ -120,33 +119,31 @@ pub(super) fn texts_or_all(texts: &[String]) -> Result<Option<String>, sqlx::Err
 }
 
 /// Reads the columns of `token_uses`, all NULL where a token was never shown.
-pub(super) fn last_use(row: &SqliteRow) -> Result<LastUse, sqlx::Error> {
-    let used = match (time(row, "used_at")?, row.try_get::<Option<String>, _>("carrier")?) {
+pub(super) fn last_use(row: &Row) -> Result<LastUse, sqlx::Error> {
+    let used = match (time(row, "used_at")?, row.read::<Option<String>>("carrier")?) {
         (Some(at), Some(carrier)) => Some(Used {
             at,
             carrier: Carrier::named(&carrier)
                 .ok_or_else(|| decode(format!("\"{carrier}\" is no carrier")))?,
-            address: row.try_get::<String, _>("address")?.parse().map_err(decode)?,
+            address: row.read::<String>("address")?.parse().map_err(decode)?,
         }),
         _ => None,
     };
-    let refused = match (time(row, "refused_at")?, row.try_get("refused_code")?) {
-        (Some(at), Some(code)) => Some(Refused {
-            at,
-            code,
-            count: u64::try_from(row.try_get::<i64, _>("refusals")?).map_err(decode)?,
-        }),
+    let refused = match (time(row, "refused_at")?, row.read("refused_code")?) {
+        (Some(at), Some(code)) => {
+            Some(Refused { at, code, count: u64::try_from(row.read::<i64>("refusals")?).map_err(decode)? })
+        }
         _ => None,
     };
     Ok(LastUse { used, refused })
 }
 
-pub(super) fn uuid(row: &SqliteRow, column: &str) -> Result<Uuid, sqlx::Error> {
-    Uuid::from_slice(&row.try_get::<Vec<u8>, _>(column)?).map_err(decode)
+pub(super) fn uuid(row: &Row, column: &str) -> Result<Uuid, sqlx::Error> {
+    Uuid::from_slice(&row.read::<Vec<u8>>(column)?).map_err(decode)
 }
 
-pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
+pub(super) fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    Ok(row.read::<Option<i64>>(column)?.map(Timestamp::from_millis))
 }
 
 pub(super) fn decode(error: impl Into<Box<dyn Error + Send + Sync>>) -> sqlx::Error {
