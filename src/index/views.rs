@@ -197,11 +197,16 @@ impl Indexes {
     pub async fn supply(&self, wanted: &Wanted<'_>) -> Result<Supply, SupplyError> {
         let origin = Origin { channel: wanted.channel.clone(), upstreams: Arc::clone(wanted.upstreams) };
         let subject = Subject::of(wanted.path.decoded());
+        let lists = matches!(subject, Subject::Document(..) | Subject::ShardIndex(_));
         let supply = if wanted.view.is_whole() {
             self.supply_whole(&origin, wanted, subject).await
         } else {
             self.supply_part(&origin, wanted, subject).await
         };
+        if lists && supply.is_ok() && wanted.view.only_observes() {
+            let (directory, _) = split(wanted.path.decoded());
+            self.0.observed(&origin, wanted.view, directory, None).await;
+        }
         match supply {
             // Whatever came of it, no such index leaves the gate.
             Ok(Supply::Object(object, _)) if leads_away(&object) => Err(FillError::Broken.into()),
@@ -221,7 +226,7 @@ impl Indexes {
             Subject::Document(..) | Subject::ShardIndex(_) | Subject::Shard(..) => Ok(None),
             Subject::Package(directory, file) => {
                 if is_whole {
-                    self.0.count_shadows(wanted, file);
+                    self.0.count_shadows(&origin, wanted.view, directory, file).await;
                 } else {
                     self.0.admit_package(&origin, wanted, directory, file).await?;
                 }
@@ -262,8 +267,8 @@ impl Indexes {
             Subject::Delta(directory) if self.0.is_rewritten(origin, directory).await => {
                 Err(SupplyError::MISSING)
             }
-            Subject::Package(_, file) => {
-                self.0.count_shadows(wanted, file);
+            Subject::Package(directory, file) => {
+                self.0.count_shadows(origin, wanted.view, directory, file).await;
                 Ok(self.plain(wanted).await?)
             }
             _ => Ok(self.plain(wanted).await?),

@@ -117,6 +117,16 @@ impl View {
         self.deciding().filter_map(|rule| rule.effect.quarantine()).max()
     }
 
+    /// The longest time for which a rule asks how new something is, shadow rules among them; `None` if none does.
+    pub fn longest_observed(&self) -> Option<Duration> {
+        self.rules.iter().filter_map(|rule| rule.effect.quarantine()).max()
+    }
+
+    /// True if it is only shadow rules that ask how new something is.
+    pub fn only_observes(&self) -> bool {
+        self.longest_observed().is_some() && !self.quarantines()
+    }
+
     /// The packages that were granted.
     pub fn packages(&self) -> &Packages {
         &self.packages

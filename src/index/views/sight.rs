@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache as Memory;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::SupplyError;
 use super::truth::Documents;
@@ -42,6 +42,8 @@ pub(in crate::index) struct Sights {
     choosing: [Mutex<()>; 16],
     /// Directories whose source was asked anew for the sake of a shard that nobody knew.
     pub(super) asked: Memory<(Place, ViewId), ()>,
+    /// Who may look up how old files are for the sake of shadow rules.
+    pub(super) observing: Arc<Semaphore>,
 }
 
 impl Sights {
@@ -52,6 +54,7 @@ impl Sights {
             chosen: Memory::new(SIGHTS_MAX),
             choosing: Default::default(),
             asked: Memory::builder().max_capacity(SIGHTS_MAX).time_to_live(ASKED_HOLDS).build(),
+            observing: Arc::new(Semaphore::new(OBSERVERS_MAX)),
         }
     }
 }
@@ -132,12 +135,24 @@ impl Shared {
         source: &Object,
         view: &View,
     ) -> Result<Option<Arc<Ages>>, SupplyError> {
-        let Some(longest) = view.longest_quarantine() else { return Ok(None) };
+        let longest = view.longest_quarantine().and_then(|_| view.longest_observed());
+        let Some(longest) = longest else { return Ok(None) };
+        self.ages_within(origin, directory, source, longest).await.map(Some)
+    }
+
+    /// When those files of a directory were first seen that are younger than `longest`.
+    pub(super) async fn ages_within(
+        self: &Arc<Self>,
+        origin: &Origin,
+        directory: &str,
+        source: &Object,
+        longest: Duration,
+    ) -> Result<Arc<Ages>, SupplyError> {
         let Some(generation) = source.facts().generation else { return Err(FillError::Broken.into()) };
         let Some(seen) = &self.seen else { return Err(SupplyError::Unsettled) };
         let recalled = seen.recall(&origin.channel, directory, generation, longest);
         if let Some(answer) = recalled {
-            return answer.map(Some).map_err(|_| SupplyError::Unsettled);
+            return answer.map_err(|_| SupplyError::Unsettled);
         }
         let document = self.document_of(source).await?;
         let listed = move || {
@@ -145,7 +160,7 @@ impl Shared {
             document.records().map(digest).collect()
         };
         let settled = seen.settle(&origin.channel, directory, generation, longest, listed).await;
-        settled.map(Some).map_err(|_| SupplyError::Unsettled)
+        settled.map_err(|_| SupplyError::Unsettled)
     }
 }
 
@@ -190,6 +205,9 @@ const SIGHTS_MAX: u64 = 2_000;
 
 /// How often a directory is asked for anew because somebody wants a shard that nobody knows.
 const ASKED_HOLDS: Duration = Duration::from_secs(5);
+
+/// How many look up at once how old files are for the sake of shadow rules; beyond it those count as old.
+const OBSERVERS_MAX: usize = 64;
 
 /// How long a choice holds that was made without the store.
 const UNSETTLED_HOLDS: Duration = Duration::from_secs(5);

@@ -79,3 +79,31 @@ async fn matches_of_rules_are_counted_and_shadow_rules_stop_nothing() {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
 }
+
+#[tokio::test]
+async fn shadow_quarantine_counts_what_it_would_have_held_back() {
+    let origin = origin().await;
+    put_document(&origin, "repodata.json", &document_of(&["numpy-1-0.tar.bz2"]));
+    let rule = "[[channels.rules]]\npackages = \"*\"\nquarantine = \"7d\"\nmode = \"shadow\"";
+    let gate = gate(&origin, rule).start().await;
+    let client = Client::anonymous(&gate);
+    let counted = async || {
+        let metrics = crate::support::client::ask(gate.admin(), "GET", "/metrics", &[]).await;
+        let metrics = String::from_utf8(metrics.body).unwrap();
+        let of = "channelgate_rule_matches_total{action=\"quarantine\",mode=\"shadow\"} ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(of));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    // What is there when an index is first asked for is the baseline.
+    assert_eq!(client.files("noarch/repodata.json").await, set(&["numpy-1-0.tar.bz2"]));
+    put_document(&origin, "repodata.json", &document_of(&["numpy-1-0.tar.bz2", "numpy-2-0.conda"]));
+    let later = |seconds| gate.hands.as_ref().unwrap().advance(Duration::from_secs(seconds));
+    later(61);
+    assert_eq!(client.verdict("noarch/numpy-1-0.tar.bz2").await, "200");
+    assert_eq!(counted().await, 0);
+    assert_eq!(client.verdict("noarch/numpy-2-0.conda").await, "200");
+    assert_eq!(counted().await, 1);
+    later(7 * 24 * 3_600);
+    assert_eq!(client.verdict("noarch/numpy-2-0.conda").await, "200");
+    assert_eq!(counted().await, 1);
+}
