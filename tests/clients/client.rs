@@ -41,6 +41,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) shards: bool,
     pub(crate) platform: &'a str,
     pub(crate) specs: &'a [&'a str],
+    /// As of a lock file: the packages are found in the channel of this path, which needs no token, and then fetched from `channel`.
+    pub(crate) locked_at: Option<&'a str>,
+    /// The file of the channel that is asked for plainly when the client was refused.
+    pub(crate) ask: &'a str,
 }
 
 /// What the client printed, and where it worked.
@@ -84,6 +88,8 @@ impl<'a> Attempt<'a> {
             shards: true,
             platform: "linux-64",
             specs: &["tinyapp", "plus", "epoch"],
+            locked_at: None,
+            ask: "noarch/repodata.json",
         }
     }
 
@@ -105,12 +111,13 @@ impl<'a> Attempt<'a> {
         command
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/install.py"))
             .args(["--channel", &self.url(), "--platform", self.platform])
-            .args(["--ask", &format!("{}/noarch/repodata.json", self.url())])
+            .args(["--ask", &format!("{}/{}", self.url(), self.ask)])
             .arg("--prefix")
             .arg(place("prefix"))
             .arg("--cache")
             .arg(place("cache"))
             .args(if self.shards { None } else { Some("--no-shards") })
+            .args(self.locked_at.map(|channel| format!("--solve-at={}/{channel}", self.origin)))
             .args(self.specs)
             // No proxy, no netrc, no keyring, no configuration of whoever runs the tests.
             .env_clear()

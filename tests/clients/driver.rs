@@ -39,6 +39,8 @@ impl FileServer {
             shards: true,
             platform: "linux-64",
             specs: &["tinyapp", "plus", "epoch"],
+            locked_at: None,
+            ask: "noarch/repodata.json",
         }
     }
 }

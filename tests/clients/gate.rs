@@ -72,6 +72,18 @@ impl Gate {
         Self::serve(directory, config, authority)
     }
 
+    /// A gate without TLS whose configuration has these lines for its channels.
+    pub(crate) fn with_channels(channels: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("channelgate.toml");
+        let text = format!(
+            "data_dir = {:?}\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n{channels}",
+            directory.path().join("var")
+        );
+        fs::write(&config, text).unwrap();
+        Self::serve(directory, config, None)
+    }
+
     /// A gate that the network does not reach, with what another gate's cache held of the packages of a lock file: that one's channel has the
     /// fixtures for its upstream, this one's an upstream that it never asks.
     pub(crate) fn beyond_an_air_gap(lock: &str) -> Self {

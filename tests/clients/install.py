@@ -31,6 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--platform", default="linux-64")
     parser.add_argument("--no-shards", action="store_true")
     parser.add_argument("--ask")
+    parser.add_argument("--solve-at", help="the channel to solve in, as if a lock file of it had been taken to --channel")
     parser.add_argument("specs", nargs="+")
     return parser.parse_args()
 
@@ -43,7 +44,10 @@ async def solve_and_install(arguments: argparse.Namespace) -> list[dict]:
         client=client,
     )
     platforms = [arguments.platform, "noarch"]
-    records = await solve([arguments.channel], arguments.specs, gateway=gateway, platforms=platforms)
+    channel = arguments.solve_at or arguments.channel
+    records = await solve([channel], arguments.specs, gateway=gateway, platforms=platforms)
+    for record in records:
+        record.url = record.url.replace(channel, arguments.channel, 1)
     await install(records, arguments.prefix, cache_dir=arguments.cache / "packages", client=client, show_progress=False)
     return [{"name": r.name.normalized, "version": str(r.version), "url": r.url} for r in records]
 
