@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::meter::{Decoded, Scan};
 use super::records::Sink;
+use super::writing::Length;
 use super::{Coding, IndexFault, IndexKind, Limits, shard_index};
 use crate::cache::{Draft, DraftError, Facts, Key, Object, Proof};
 
@@ -69,24 +70,14 @@ pub(super) fn decoded(object: &Object, limits: &Limits) -> Result<Vec<u8>, Index
 ///
 /// What the disk says, and [`io::ErrorKind::InvalidData`] if the source is not what it was.
 pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) -> Result<Object, DraftError> {
-    let coding = |path: &str| {
-        let file = path.rsplit('/').next().unwrap_or_default();
-        IndexKind::of(file).map_or(Coding::Plain, IndexKind::coding)
-    };
-    let mut section = Section::of(source);
+    let kind = IndexKind::of(key.path().rsplit('/').next().unwrap_or_default());
+    let transcript = Transcript { source, limits, rewrites: kind == Some(IndexKind::ShardIndex) };
     let scan = Scan::reading(*limits, Sink::Nobody, None);
     let mut draft = Written::new(draft);
-    let from = coding(&source.facts().path);
-    let rewrites = IndexKind::of(key.path().rsplit('/').next().unwrap_or_default())
-        .is_some_and(|kind| kind == IndexKind::ShardIndex);
-    let copied = Decoded::new(from, &mut section, &scan).map_err(io::Error::other).and_then(|decoded| {
-        let document = Tokens { decoded, scan: &scan };
-        if rewrites {
-            rewrite_shard_index(document, &mut draft)
-        } else {
-            encode(coding(key.path()), document, &mut draft)
-        }
-    });
+    let copied = match kind.map(IndexKind::coding) {
+        Some(Coding::Zstd) => transcript.compress(&scan, &mut draft),
+        _ => transcript.write(&scan, &mut draft),
+    };
     let draft = draft.into_draft(copied)?;
     let generation = scan.finish().generation;
     if generation != source.facts().generation {
@@ -97,7 +88,7 @@ pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) ->
         part: key.part(),
         path: key.path().to_owned(),
         // A shard index is made only to be rewritten; of any other kind the whole document is taken over, with what is the matter with it.
-        proof: if rewrites { Proof::Inspected } else { source.facts().proof },
+        proof: if transcript.rewrites { Proof::Inspected } else { source.facts().proof },
         length: draft.written(),
         sha256: draft.sha256_so_far(),
         etag: None,
@@ -106,21 +97,43 @@ pub(super) fn make(key: &Key, source: &Object, draft: Draft, limits: &Limits) ->
     draft.seal(facts)
 }
 
-fn encode(to: Coding, mut document: impl Read, draft: &mut Written) -> io::Result<()> {
-    match to {
-        Coding::Zstd => {
-            let mut encoder = zstd::Encoder::new(draft, ZSTD_LEVEL)?;
-            io::copy(&mut document, &mut encoder)?;
-            encoder.finish().map(|_| ())
-        }
-        Coding::Plain | Coding::Bzip2 => io::copy(&mut document, draft).map(|_| ()),
-    }
+/// What is written of a source: its document, or the shard index that it is without what leads away.
+struct Transcript<'a> {
+    source: &'a Object,
+    limits: &'a Limits,
+    rewrites: bool,
 }
 
-fn rewrite_shard_index(document: Tokens<'_>, draft: &mut Written) -> io::Result<()> {
-    let mut encoder = zstd::Encoder::new(draft, ZSTD_LEVEL)?;
-    shard_index::rewrite(BufReader::new(document), &mut encoder)?;
-    encoder.finish().map(|_| ())
+impl Transcript<'_> {
+    fn write(&self, scan: &Scan, out: &mut impl Write) -> io::Result<()> {
+        let mut section = Section::of(self.source);
+        let decoded = Decoded::new(self.coding(), &mut section, scan).map_err(io::Error::other)?;
+        let mut document = Tokens { decoded, scan };
+        if self.rewrites {
+            return shard_index::rewrite(BufReader::new(document), out);
+        }
+        io::copy(&mut document, out).map(|_| ())
+    }
+
+    /// One frame that says how large it is: conda reads no other.
+    fn compress(&self, scan: &Scan, out: &mut impl Write) -> io::Result<()> {
+        let length = if self.coding() == Coding::Plain && !self.rewrites {
+            self.source.facts().length
+        } else {
+            let mut length = Length(0);
+            self.write(&Scan::new(*self.limits), &mut length)?;
+            length.0
+        };
+        let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
+        encoder.set_pledged_src_size(Some(length))?;
+        self.write(scan, &mut encoder)?;
+        encoder.finish().map(|_| ())
+    }
+
+    fn coding(&self) -> Coding {
+        let file = self.source.facts().path.rsplit('/').next().unwrap_or_default();
+        IndexKind::of(file).map_or(Coding::Plain, IndexKind::coding)
+    }
 }
 
 /// A document that nobody parses: each piece of it counts as a token.

@@ -36,7 +36,7 @@ pub fn write_zst(document: &Document, selection: &Selection, out: &mut impl Writ
 }
 
 /// Counts what is written to it.
-struct Length(u64);
+pub(super) struct Length(pub(super) u64);
 
 impl Write for Length {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -196,6 +196,7 @@ async fn shards_come_from_where_their_index_points_to_and_the_index_says_nothing
         for _ in 0..2 {
             let answer = gate.get(&format!("/main/{directory}/repodata_shards.msgpack.zst")).await;
             assert_eq!(answer.status, 200, "{name}");
+            assert!(answer.body[4] & 0xe0 != 0, "{name}: conda reads only a frame that says how large it is");
             let served: Value = rmp_serde::from_slice(&zstd::decode_all(&answer.body[..]).unwrap()).unwrap();
             assert_eq!(served, expected, "{name}");
         }
