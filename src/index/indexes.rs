@@ -367,7 +367,12 @@ impl Shared {
     }
 
     /// The file at `path` made of `source`, now or before.
-    async fn made(&self, origin: &Origin, path: &UpstreamPath, source: &Object) -> Result<Object, FillError> {
+    pub(super) async fn made(
+        &self,
+        origin: &Origin,
+        path: &UpstreamPath,
+        source: &Object,
+    ) -> Result<Object, FillError> {
         let key = origin.key(path).of_part(Part::Made);
         if let Some(made) = self.made_before(&key, source).await {
             return Ok(made);
@@ -396,7 +401,7 @@ impl Shared {
             channel = %origin.channel,
             index = %redact::text(path.decoded()),
             from = %redact::text(&source.facts().path),
-            "the upstream lags behind with a representation of an index: it was made of the newer one"
+            "the upstream has no representation of an index, or lags behind with it: it was made of another"
         );
         Ok(self.bench.disk.confirm(&made, source.validated_at()).await)
     }

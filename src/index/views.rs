@@ -6,8 +6,8 @@
 //!
 //! | asked for | by a whole view | by another |
 //! | --- | --- | --- |
-//! | `repodata.json`, `.json.zst` | the upstream's, if nothing in it leads elsewhere, else made | the same if nothing is hidden, else made |
-//! | `current_repodata.json`, `repodata_from_packages.json` | likewise | made of the upstream's own |
+//! | `repodata.json`, `.json.zst` | the upstream's, if it has it and nothing in it leads elsewhere, else made | the same if nothing is hidden, else made |
+//! | `current_repodata.json`, `repodata_from_packages.json` | likewise, but 404 where it has none | made of the upstream's own |
 //! | `run_exports.json`, `channeldata.json` | the upstream's | made of the upstream's own |
 //! | `repodata_shards.msgpack.zst` and its shards | the upstream's; made where it has none, or lies about them | made |
 //! | `.json.bz2`, `repodata.jlap`, `patch_instructions.json` | the upstream's, if nothing is rewritten, else 404 | 404 |
@@ -252,13 +252,7 @@ impl Indexes {
     ) -> Result<Supply, SupplyError> {
         match subject {
             Subject::Document(family, coding) => {
-                let supply = self.0.fetch(origin, wanted.path, false).await?;
-                match &supply {
-                    Supply::Object(object, _) if leads_away(object) => {
-                        self.0.document(origin, wanted, &family, coding).await
-                    }
-                    _ => Ok(supply),
-                }
+                self.0.own_or_made_document(origin, wanted, &family, coding).await
             }
             Subject::ShardIndex(directory) => self.0.own_or_made_shard_index(origin, wanted, directory).await,
             Subject::Shard(directory, digest) => {

@@ -20,6 +20,34 @@ use crate::policy::{Artifact, FirstSeen, View, Visibility};
 use crate::upstream::Method;
 
 impl Shared {
+    /// An index in JSON for who may see all: the upstream's own, or made of another form of it where it has none in this one.
+    pub(super) async fn own_or_made_document(
+        self: &Arc<Self>,
+        origin: &Origin,
+        wanted: &Wanted<'_>,
+        family: &Family<'_>,
+        coding: Coding,
+    ) -> Result<Supply, SupplyError> {
+        let missing = match self.fetch(origin, wanted.path, false).await {
+            Ok(Supply::Object(object, _)) if leads_away(&object) => {
+                return self.document(origin, wanted, family, coding).await;
+            }
+            Err(missing @ CacheError::Missing { .. }) if family.is_whole() && coding != Coding::Bzip2 => {
+                missing
+            }
+            supply => return Ok(supply?),
+        };
+        // Whatever is the matter with the other forms: this one is not there, and who asks goes on to them and is told.
+        let Ok((source, status)) = self.truth(origin, family.directory()).await else {
+            return Err(missing.into());
+        };
+        if leads_away(&source) {
+            return self.document(origin, wanted, family, coding).await;
+        }
+        let made = self.made(origin, wanted.path, &source).await.map_err(CacheError::Fill)?;
+        Ok(Supply::Object(made, status))
+    }
+
     /// An index in JSON as the view shows it.
     pub(super) async fn document(
         self: &Arc<Self>,

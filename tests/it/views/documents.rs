@@ -1,6 +1,8 @@
 //! The JSON representations under a view, and what is 404 there.
 
-use super::stage::{Client, FILES, HIDING, document_of, files_in, gate, origin, put_document, set};
+use super::stage::{
+    Client, FILES, HIDING, document_of, files_in, gate, origin, put_document, says_how_large_it_is, set,
+};
 use crate::cache::origin::Mood;
 
 const VISIBLE: [&str; 3] = ["numpy-1-0.tar.bz2", "numpy-2-0.conda", "scipy-1-0.tar.bz2"];
@@ -70,6 +72,46 @@ async fn whole_view_gets_the_bytes_of_the_upstream() {
     assert_eq!(origin.asked("noarch/repodata.json"), ["GET"]);
     assert_eq!(origin.count(), 1, "nothing else is asked for");
     assert_eq!(reply.header("last-modified"), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+}
+
+/// What an upstream has in one form only is there in the others, too.
+#[tokio::test]
+async fn upstream_with_one_form_of_its_index_is_given_the_others() {
+    let forms = ["noarch/repodata.json", "noarch/repodata.json.zst", "noarch/repodata.json.bz2"];
+    for only in forms {
+        let origin = origin().await;
+        for form in forms.into_iter().filter(|form| *form != only) {
+            origin.remove(form);
+        }
+        let gate = gate(&origin, "").start().await;
+        let client = Client::anonymous(&gate);
+        let mut all = set(&FILES);
+        all.insert("numpy-3-0.conda".to_owned());
+        let plain = client.get(forms[0]).await;
+        let packed = client.get(forms[1]).await;
+        assert_eq!((plain.status, packed.status), (200, 200), "{only}");
+        assert_eq!(files_in(&plain.json()), all, "{only}");
+        assert_eq!(zstd::decode_all(&packed.body[..]).unwrap(), plain.body, "{only}");
+        if only != forms[1] {
+            assert!(says_how_large_it_is(&packed.body), "{only}");
+        }
+        assert_ne!(plain.header("etag"), packed.header("etag"), "{only}");
+        let expected = if only == forms[2] { "200" } else { "404 not_found" };
+        assert_eq!(client.verdict(forms[2]).await, expected, "{only}");
+        assert_eq!(client.files_in_shards().await, all, "{only}");
+        assert_eq!(client.verdict("linux-64/repodata.json.zst").await, "404 not_found", "{only}");
+
+        // A new generation reaches every form.
+        let document = document_of(&VISIBLE);
+        put_document(&origin, "repodata.json", &document);
+        for form in forms.into_iter().filter(|form| *form != only) {
+            origin.remove(form);
+        }
+        gate.hands.as_ref().unwrap().advance(std::time::Duration::from_secs(61));
+        assert_eq!(client.files(forms[1]).await, set(&VISIBLE), "{only}");
+        assert_eq!(client.files(forms[0]).await, set(&VISIBLE), "{only}");
+        assert_eq!(client.files_in_shards().await, set(&VISIBLE), "{only}");
+    }
 }
 
 #[tokio::test]

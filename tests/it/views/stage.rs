@@ -94,6 +94,11 @@ pub fn put_document(origin: &Origin, file: &str, document: &Value) {
     origin.put(&format!("noarch/{file}.bz2"), encoder.finish().unwrap(), &[]);
 }
 
+/// True for a zstd frame that conda can read: `zstandard.decompress` wants to know how large its content is. RFC 8878, 3.1.1.1.1.
+pub fn says_how_large_it_is(frame: &[u8]) -> bool {
+    frame[4] & 0xe0 != 0
+}
+
 /// A gate with the channel `main`, public, under these rules.
 pub fn gate(origin: &Origin, rules: &str) -> Builder {
     let lines = format!("access = \"public\"\nupstreams = [\"{}\"]\n{rules}", origin.url());
