@@ -40,7 +40,7 @@ pub use audit::{AuditFilter, AuditHash, AuditHashError, AuditHead, AuditRecord, 
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use gate::{Beat, Gate, GateState, GateStatus};
 pub use record::{
-    Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken,
+    Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken, Place,
     Placed, Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used,
     Which,
 };
@@ -152,7 +152,7 @@ impl Store {
             Backend::Postgres(Postgres::open(config).await?)
         } else if config.read_url.is_some() {
             return Err(StoreError::Url {
-                url: "of store.read_url".into(),
+                url: "store.read_url".into(),
                 problem: "names a replica, which only a store on PostgreSQL has; leave it out",
             });
         } else {

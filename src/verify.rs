@@ -334,6 +334,10 @@ impl Inner {
                 let known = changes.partition_point(|change| change.position <= settled);
                 let news = changes.get(known..).unwrap_or_default();
                 era.forget(news, *position);
+                if era.is_torn() {
+                    self.begin_era(*position);
+                    return;
+                }
                 if !news.is_empty() {
                     self.news.notify_one();
                 }

@@ -72,10 +72,10 @@ pub enum StoreError {
     /// A request with this key was carried out already, and it was another one.
     #[error("another request had this key before; choose a new key for each request")]
     KeyReused,
-    /// A `store.url` that means nothing.
-    #[error("store.url \"{url}\" {problem}")]
+    /// A URL of a store that means nothing.
+    #[error("{url} {problem}")]
     Url {
-        /// As it was given.
+        /// What it is called, and the URL itself where it has no password.
         url: Box<str>,
         /// What is wrong with it.
         problem: &'static str,

@@ -40,7 +40,7 @@ pub(super) use watch::{ANNOUNCE, Watch};
 
 use super::error::StoreError;
 use super::sql::{Failure, Session, TIMED_OUT, sql};
-use super::{Changes, Reading};
+use super::{Changes, Place, Reading};
 
 /// The store on a server. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -116,9 +116,9 @@ impl Postgres {
     }
 
     /// Says that a follower of the feed was told this by the primary.
-    fn told(&self, asked_at: Duration, changes: &Changes) {
+    fn told(&self, asked_at: Duration, changes: &Changes, place: Place) {
         if let Some(replica) = &self.replica {
-            replica.told(asked_at, changes);
+            replica.told(asked_at, changes, place);
         }
     }
 

@@ -272,6 +272,8 @@ pub struct Reading {
     pub standing: Option<Standing>,
     /// How much of the change feed this reading knows: every change up to here, none after it.
     pub position: FeedPosition,
+    /// The last of these changes, if it was kept: which feed's position it is.
+    pub last: Option<Change>,
     /// True if it is of a moment after the question was put. A replica's is not: it is as old as its position.
     pub current: bool,
 }
@@ -304,6 +306,39 @@ pub struct Change {
     pub at: Timestamp,
     /// What it concerns.
     pub subject: Subject,
+}
+
+/// How far a reader has read the feed, and the change that it read last. By that it tells the feed from another one that has become as
+/// long: of a backup that was restored, or of a standby that had not heard of the latest changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    position: FeedPosition,
+    /// The change right before the position, if it is known and was kept.
+    last: Option<Change>,
+}
+
+impl Place {
+    /// Right behind a change.
+    pub const fn behind(last: Change) -> Self {
+        Self { position: last.position, last: Some(last) }
+    }
+
+    /// How much is read.
+    pub const fn position(&self) -> FeedPosition {
+        self.position
+    }
+
+    /// The change right before the position, if the reader knows it.
+    pub const fn last(&self) -> Option<Change> {
+        self.last
+    }
+}
+
+/// A place of which nothing but the number is known.
+impl From<FeedPosition> for Place {
+    fn from(position: FeedPosition) -> Self {
+        Self { position, last: None }
+    }
 }
 
 /// What a change concerns.

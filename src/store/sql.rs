@@ -32,8 +32,8 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use bootstrap::Bootstrap;
-pub(super) use feed::Cursor;
 pub use feed::Watch;
+pub(super) use feed::holds;
 pub(super) use migrations::{Migrating, apply_all, missing};
 pub(super) use session::{Held, Session};
 pub(super) use statement::sql;

@@ -20,9 +20,16 @@
 //! a reading of a snapshot before change c has a lesser position than c, and is worth nothing from the moment the cell says so. Cells are
 //! made by whoever comes first, so that there is one to raise before the first verdict is remembered.
 //!
+//! Numbers tell the order of changes in one history only. A standby that is promoted without the latest changes, or a backup that is
+//! restored, begins another one, in which the same numbers are given again. So places in the feed are compared by the change that stands
+//! there: the readers of the feed compare the one they read last, and what readings knew of the feed before it was read that far is noted
+//! and compared when it is. One that is another makes everything be forgotten.
+//!
 //! Settled positions may be claimed by two readers of the feed at once: each began behind a settled position and forgot all that lies
 //! between, so the greater claim is true for both.
 
+use std::cmp;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +41,7 @@ use uuid::Uuid;
 use super::memory::Memory;
 use super::{Config, Lookup, Verdict};
 use crate::policy::{Rights, Standing};
-use crate::store::{Change, FeedPosition, Reading, Subject};
+use crate::store::{Change, FeedPosition, Place, Reading, Subject};
 use crate::token::TokenDigest;
 
 /// Everything remembered, and every question on its way.
@@ -48,9 +55,24 @@ pub(super) struct Era {
     pub(super) flights: DashMap<TokenDigest, watch::Receiver<Option<Landing>>>,
     announced: AtomicI64,
     settled: AtomicI64,
+    progress: Mutex<Progress>,
     /// The latest position of a reading.
     seen: AtomicI64,
 }
+
+/// How the feed and the readings are known to be of one history.
+#[derive(Debug)]
+struct Progress {
+    /// The latest place in the feed that a reader of it has reached and settled.
+    place: Place,
+    /// The changes behind it that remembered readings knew, by their positions. The feed has to have the same.
+    ahead: BTreeMap<FeedPosition, Change>,
+    /// The feed or a reading had another change at the same position: what is remembered is partly of a history that was lost.
+    is_torn: bool,
+}
+
+/// How many positions ahead of the feed readings may be remembered at, while it cannot be read.
+const AHEAD_MAX: usize = 10_000;
 
 /// The verdict on a known token.
 #[derive(Debug)]
@@ -92,8 +114,68 @@ impl Era {
             flights: DashMap::new(),
             announced: AtomicI64::new(position.as_number()),
             settled: AtomicI64::new(position.as_number()),
+            progress: Mutex::new(Progress { place: position.into(), ahead: BTreeMap::new(), is_torn: false }),
             seen: AtomicI64::new(position.as_number()),
         }
+    }
+
+    /// Where to read the feed on: the settled position, with the change before it as soon as that was read.
+    pub(super) fn place(&self) -> Place {
+        self.progress().place
+    }
+
+    /// True if what is remembered is not of one history: everything has to be forgotten.
+    pub(super) fn is_torn(&self) -> bool {
+        self.progress().is_torn
+    }
+
+    /// A reader of the feed is at this place.
+    pub(super) fn reach(&self, reached: Place) {
+        let mut progress = self.progress();
+        if reached.position() == progress.place.position() {
+            progress.meet(reached);
+        }
+    }
+
+    /// Compares what the feed says with what readings knew of it already.
+    fn compare(&self, changes: &[Change], position: FeedPosition) {
+        let mut progress = self.progress();
+        let behind =
+            progress.ahead.split_off(&FeedPosition::from_number(position.as_number().saturating_add(1)));
+        let ahead = std::mem::replace(&mut progress.ahead, behind);
+        let is_there = |known: &Change| {
+            let place = changes.binary_search_by(|change| change.position.cmp(&known.position));
+            place.is_ok_and(|place| changes.get(place) == Some(known))
+        };
+        progress.is_torn |= !ahead.values().all(is_there);
+        let last = changes.last().filter(|last| last.position == position);
+        let reached = last.map_or(position.into(), |last| Place::behind(*last));
+        if position > progress.place.position() {
+            progress.place = reached;
+        }
+    }
+
+    /// Takes note of the last change that a reading knew. False if it cannot be remembered.
+    fn note(&self, last: Option<Change>) -> bool {
+        let Some(last) = last else { return true };
+        let mut progress = self.progress();
+        match last.position.cmp(&progress.place.position()) {
+            // It comes too late to be remembered.
+            cmp::Ordering::Less => {}
+            cmp::Ordering::Equal => progress.meet(Place::behind(last)),
+            cmp::Ordering::Greater => {
+                if progress.ahead.len() >= AHEAD_MAX && !progress.ahead.contains_key(&last.position) {
+                    return false;
+                }
+                let known = *progress.ahead.entry(last.position).or_insert(last);
+                progress.is_torn |= known != last;
+            }
+        }
+        true
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reading must not be before this.
@@ -127,13 +209,16 @@ impl Era {
                 }
             }
         }
+        // Before it is settled: another reader of the feed does not compare again what is behind it.
+        self.compare(changes, position);
         self.settled.fetch_max(position.as_number(), Ordering::SeqCst);
     }
 
     /// Remembers a reading that began at `read_at`, unless the feed is ahead of it, and says what it means.
     pub(super) fn remember(&self, digest: &TokenDigest, reading: Reading, read_at: Duration) -> Lookup {
         self.seen.fetch_max(reading.position.as_number(), Ordering::SeqCst);
-        let still_true = || reading.position >= self.announced();
+        let is_noted = self.note(reading.last);
+        let still_true = || is_noted && reading.position >= self.announced();
         match reading.standing {
             Some(mut standing) => {
                 let organization = self.organization(standing.token.organization_id);
@@ -171,6 +256,17 @@ impl Era {
 
     fn organization(&self, id: Uuid) -> Arc<Organization> {
         Arc::clone(&self.organizations.entry(id).or_default())
+    }
+}
+
+impl Progress {
+    /// Compares what stands at the place reached with what somebody else found there.
+    fn meet(&mut self, found: Place) {
+        match (self.place.last(), found.last()) {
+            (None, Some(_)) => self.place = found,
+            (Some(known), Some(found)) => self.is_torn |= known != found,
+            (_, None) => {}
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl Inner {
     }
 
     fn following(&self, era: Arc<Era>) -> Following {
-        Following { feed: self.store.watch(era.settled()), era }
+        Following { feed: self.store.watch(era.place()), era }
     }
 
     /// Applies all that the feed says.
@@ -85,6 +85,7 @@ impl Inner {
             let changes = not_before(seen, following.feed.poll().await?);
             self.contact.answered(polled_at);
             self.apply(&following.era, &changes);
+            following.era.reach(following.feed.place());
             if !matches!(changes, Changes::Read { more: true, .. }) {
                 self.prove(polled_at);
                 return Ok(());
@@ -99,7 +100,7 @@ impl Inner {
             let asked_at = self.clock.uptime();
             let era = self.era.load_full();
             let seen = era.seen();
-            let changes = not_before(seen, self.store.changes_since(era.settled(), CHANGES_PER_READ).await?);
+            let changes = not_before(seen, self.store.changes_since(era.place(), CHANGES_PER_READ).await?);
             self.contact.answered(asked_at);
             self.apply(&era, &changes);
             if !matches!(changes, Changes::Read { more: true, .. }) {

@@ -248,7 +248,7 @@ impl Schedule {
     }
 
     fn issue(&mut self) {
-        if self.issued == self.digests.len() || self.store.world().rolled_back {
+        if self.issued == self.digests.len() || !self.store.world().is_known() {
             return;
         }
         let digest = self.digests[self.issued];
@@ -278,7 +278,7 @@ impl Schedule {
         {
             let mut world = self.store.world();
             let is_alive = world.tokens.get(&digest).is_some_and(|token| token.ended.is_none());
-            if world.rolled_back || !is_alive {
+            if !world.is_known() || !is_alive {
                 return false;
             }
             let ended = world.commit(Subject::Token(digest));
@@ -290,7 +290,7 @@ impl Schedule {
 
     /// Ends every token of an organization.
     fn cancel(&mut self) {
-        if self.store.world().rolled_back {
+        if !self.store.world().is_known() {
             return;
         }
         let organization = self.random.pick(&ORGANIZATIONS);
@@ -375,10 +375,10 @@ impl Schedule {
         self.oracle().disturbed(self.time.now());
     }
 
-    /// The feed keeps nothing of before now.
+    /// The feed keeps the latest change only.
     fn prune(&mut self) {
         let mut world = self.store.world();
-        world.pruned = world.end();
+        world.pruned = world.pruned.max(world.end() - 1);
     }
 
     /// The store is an older one, restored.

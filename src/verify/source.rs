@@ -1,6 +1,6 @@
 //! What the verifier asks of the token store, and nothing else: the seam at which a simulation takes the store's place in tests.
 
-use crate::store::{Changes, FeedPosition, Reading, Store, StoreError, Watch};
+use crate::store::{Changes, FeedPosition, Place, Reading, Store, StoreError, Watch};
 use crate::token::TokenDigest;
 
 #[cfg(test)]
@@ -35,23 +35,19 @@ impl Source {
         }
     }
 
-    pub(super) async fn changes_since(
-        &self,
-        position: FeedPosition,
-        limit: u32,
-    ) -> Result<Changes, StoreError> {
+    pub(super) async fn changes_since(&self, place: Place, limit: u32) -> Result<Changes, StoreError> {
         match self {
-            Self::Store(store) => store.changes_since(position, limit).await,
+            Self::Store(store) => store.changes_since(place, limit).await,
             #[cfg(test)]
-            Self::Model(model) => model.changes_since(position, limit).await,
+            Self::Model(model) => model.changes_since(place, limit).await,
         }
     }
 
-    pub(super) fn watch(&self, position: FeedPosition) -> Feed {
+    pub(super) fn watch(&self, place: Place) -> Feed {
         match self {
-            Self::Store(store) => Feed::Store(store.watch(position)),
+            Self::Store(store) => Feed::Store(store.watch(place)),
             #[cfg(test)]
-            Self::Model(model) => Feed::Model(model.watch(position)),
+            Self::Model(model) => Feed::Model(model.watch(place)),
         }
     }
 }
@@ -82,6 +78,15 @@ impl Feed {
             Self::Store(watch) => watch.poll().await,
             #[cfg(test)]
             Self::Model(watch) => watch.poll().await,
+        }
+    }
+
+    /// How far it has been read.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Store(watch) => watch.place(),
+            #[cfg(test)]
+            Self::Model(watch) => watch.place(),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Embedded {
 
 /// The file that a URL names, as an absolute path.
 fn path_of(url: &str) -> Result<PathBuf, StoreError> {
-    let error = |problem| StoreError::Url { url: url.into(), problem };
+    let error = |problem| StoreError::Url { url: format!("store.url \"{url}\"").into(), problem };
     let path = url.strip_prefix("sqlite:").ok_or_else(|| {
         error(
             "names no store that this version knows; it must be sqlite:PATH or postgres://USER@HOST/DATABASE",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Embedded;
-use crate::store::sql::{Cursor, Failure, Held, Session, sql};
-use crate::store::{Changes, Store, StoreError};
+use crate::store::sql::{Failure, Held, Session, sql};
+use crate::store::{Changes, Place, Store, StoreError};
 
 /// A follower of the feed.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Watch {
         &mut self,
         store: &Store,
         embedded: &Embedded,
-        cursor: &mut Cursor,
+        place: &mut Place,
     ) -> Result<Changes, StoreError> {
         // Taken out: a failure or a cancellation leaves none, and the next poll opens another.
         let pinned = self.pinned.take();
@@ -57,9 +57,9 @@ impl Watch {
             let version: i64 =
                 sql("PRAGMA data_version").fetch_one(&mut pinned.session).await?.read("data_version")?;
             if pinned.version == Some(version) {
-                return Ok::<_, Failure>((cursor.unchanged(), pinned));
+                return Ok::<_, Failure>((place.unchanged(), pinned));
             }
-            let changes = cursor.read(&mut pinned.session).await?;
+            let changes = place.read(&mut pinned.session).await?;
             let unread = matches!(changes, Changes::Read { more: true, .. });
             pinned.version = (!unread).then_some(version);
             Ok((changes, pinned))

@@ -50,7 +50,7 @@ impl Postgres {
 
 /// How to connect, and the server's name without user and password. The limits hold on the server's side, for a client that went away.
 fn options(url: &str, key: &str, config: &Config) -> Result<(PgConnectOptions, String), StoreError> {
-    let error = |problem| StoreError::Url { url: format!("of {key}").into(), problem };
+    let error = |problem| StoreError::Url { url: key.into(), problem };
     let parsed = Url::parse(url).map_err(|_| error("is no URL; it must be postgres://USER@HOST/DATABASE"))?;
     if parsed.query_pairs().any(|(parameter, _)| !is_known(&parameter)) {
         return Err(error("has a parameter that this program does not know"));

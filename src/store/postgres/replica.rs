@@ -1,7 +1,9 @@
 //! What a standby may answer: lookups of tokens, and those only if it is not behind.
 //!
 //! A reading carries the position of the feed that it knows. It counts if it knows everything that this gate was told of, and was told lately:
-//! so no reading is older than the last proof of the feed's life. Whatever else comes back, including that a token is unknown, is asked of
+//! so no reading is older than the last proof of the feed's life. By the number alone that cannot be said: where another standby was promoted,
+//! one that does not follow the new primary may stand at a position as high, behind changes that were lost. So the standby has to have the
+//! last change that this gate was told of. Whatever else comes back, including that a token is unknown, is asked of
 //! the primary. A standby that fails is left alone for a moment.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use super::pool::Pool;
 use crate::clock::Clock;
-use crate::store::sql::{Failure, Session};
-use crate::store::{Changes, FeedPosition, Reading};
+use crate::store::sql::{Failure, Session, holds};
+use crate::store::{Change, Changes, Place, Reading};
 
 /// A standby.
 #[derive(Clone, Debug)]
@@ -26,8 +28,8 @@ pub(super) struct Replica {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the primary told of the feed last, and when it was asked.
-    told: Option<(Duration, FeedPosition)>,
+    /// The last change that the primary told of, and when it was asked.
+    told: Option<(Duration, Change)>,
     /// Until when it is left alone.
     resting_until: Option<Duration>,
 }
@@ -38,12 +40,11 @@ impl Replica {
         Self { pool, clock: Clock::system(), patience, fresh_for, state: Arc::default() }
     }
 
-    /// What the primary told a follower of the feed, who asked at that moment.
-    pub(super) fn told(&self, asked_at: Duration, changes: &Changes) {
-        let (Changes::Read { position, .. } | Changes::Lost { position }) = changes;
+    /// What the primary told a follower of the feed, who asked at that moment and has reached this place.
+    pub(super) fn told(&self, asked_at: Duration, changes: &Changes, place: Place) {
         // While there is more to read, nobody knows where the end is.
         let is_all = !matches!(changes, Changes::Read { more: true, .. });
-        self.state().told = is_all.then_some((asked_at, *position));
+        self.state().told = place.last().filter(|_| is_all).map(|last| (asked_at, last));
     }
 
     /// What it knows, if that can be used.
@@ -51,29 +52,33 @@ impl Replica {
         &self,
         read: impl AsyncFnOnce(&mut Session) -> Result<Reading, Failure>,
     ) -> Option<Reading> {
-        let position = self.askable()?;
+        let last = self.askable()?;
         let asked = tokio::time::timeout(self.patience, async {
-            read(&mut Session::Postgres(self.pool.acquire().await?)).await
+            let mut session = Session::Postgres(self.pool.acquire().await?);
+            if !holds(&mut session, &last).await? {
+                return Ok(None);
+            }
+            read(&mut session).await.map(Some)
         });
         match asked.await {
             Ok(Ok(reading)) => {
-                let counts = reading.standing.is_some() && reading.position >= position;
-                counts.then_some(Reading { current: false, ..reading })
+                let reading = reading.filter(|reading| reading.standing.is_some())?;
+                Some(Reading { current: false, ..reading })
             }
-            Ok(Err(_)) | Err(_) => {
+            Ok(Err::<_, Failure>(_)) | Err(_) => {
                 self.state().resting_until = Some(self.clock.uptime() + RESTS_FOR);
                 None
             }
         }
     }
 
-    /// The position that a reading must know; `None` if it is of no use to ask now.
-    fn askable(&self) -> Option<FeedPosition> {
+    /// The change that it must have; `None` if it is of no use to ask now.
+    fn askable(&self) -> Option<Change> {
         let now = self.clock.uptime();
         let state = self.state();
-        let (asked_at, position) = state.told?;
+        let (asked_at, last) = state.told?;
         let is_resting = state.resting_until.is_some_and(|until| now < until);
-        (!is_resting && now.saturating_sub(asked_at) < self.fresh_for).then_some(position)
+        (!is_resting && now.saturating_sub(asked_at) < self.fresh_for).then_some(last)
     }
 
     pub(super) async fn close(&self) {

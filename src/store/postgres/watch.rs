@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::Postgres;
 use crate::clock::Clock;
-use crate::store::sql::{Cursor, Failure, Session, sql};
-use crate::store::{Changes, Config, Store, StoreError};
+use crate::store::sql::{Failure, Session, sql};
+use crate::store::{Changes, Config, Place, Store, StoreError};
 
 /// A follower of the feed.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Watch {
         &mut self,
         store: &Store,
         postgres: &Postgres,
-        cursor: &mut Cursor,
+        place: &mut Place,
     ) -> Result<Changes, StoreError> {
         let now = Instant::now();
         // Whatever becomes of this poll: not in a hurry.
@@ -96,7 +96,7 @@ impl Watch {
                 self.next_ear = now + self.heartbeat;
                 self.ear = Ear::listen(postgres, self.heartbeat).await;
             }
-            let changes = cursor.read(&mut eye).await?;
+            let changes = place.read(&mut eye).await?;
             if let Some(ear) = self.ear.as_mut().filter(|ear| ear.unheard_since.is_none()) {
                 sql("SELECT pg_notify($1, '')").bind(ear.own.as_str()).fetch_all(&mut eye).await?;
                 ear.unheard_since = Some(now);
@@ -112,7 +112,7 @@ impl Watch {
         if self.ear.is_some() {
             self.next_poll = now + self.heartbeat;
         }
-        postgres.told(asked_at, &changes);
+        postgres.told(asked_at, &changes, *place);
         Ok(changes)
     }
 

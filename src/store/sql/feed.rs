@@ -5,13 +5,16 @@
 //!
 //! A follower remembers the last change that it read, and each reading begins with that one: if another is in its place, or none, the
 //! feed is not the one that was read. That is so after a server was replaced by a standby that had not heard of the latest changes, even
-//! if as many others were made since, and after a backup was restored. The follower is told that it lost the feed.
+//! if as many others were made since, and after a backup was restored. The follower is told that it lost the feed. So is whoever reads the
+//! feed once, from the [`Place`] that a follower has reached.
 
 use super::session::Session;
 use super::statement::{Row, sql};
 use super::{Failure, row};
 use crate::clock::Timestamp;
-use crate::store::{Backend, Change, Changes, FeedPosition, Store, StoreError, Subject, embedded, postgres};
+use crate::store::{
+    Backend, Change, Changes, FeedPosition, Place, Store, StoreError, Subject, embedded, postgres,
+};
 
 impl Store {
     /// The change feed's end.
@@ -27,23 +30,23 @@ impl Store {
         .await
     }
 
-    /// At most `limit` changes behind `position`.
+    /// At most `limit` changes behind `place`.
     ///
     /// # Errors
     ///
     /// The store's failures.
-    pub async fn changes_since(&self, position: FeedPosition, limit: u32) -> Result<Changes, StoreError> {
-        let cursor = Cursor { position, last: None };
-        self.call(async { Ok(cursor.look(&mut self.reader().await?, limit).await?.0) }).await
+    pub async fn changes_since(&self, place: impl Into<Place>, limit: u32) -> Result<Changes, StoreError> {
+        let place = place.into();
+        self.call(async { Ok(place.look(&mut self.reader().await?, limit).await?.0) }).await
     }
 
-    /// Follows the change feed from `position` on.
-    pub fn watch(&self, position: FeedPosition) -> Watch {
+    /// Follows the change feed from `place` on.
+    pub fn watch(&self, place: impl Into<Place>) -> Watch {
         let hearing = match &self.backend {
             Backend::Embedded(_) => Hearing::Embedded(embedded::Watch::new(self.config.poll_interval)),
             Backend::Postgres(_) => Hearing::Postgres(Box::new(postgres::Watch::new(&self.config))),
         };
-        Watch { store: self.clone(), cursor: Cursor { position, last: None }, hearing }
+        Watch { store: self.clone(), place: place.into(), hearing }
     }
 }
 
@@ -51,7 +54,7 @@ impl Store {
 #[derive(Debug)]
 pub struct Watch {
     store: Store,
-    cursor: Cursor,
+    place: Place,
     hearing: Hearing,
 }
 
@@ -77,66 +80,78 @@ impl Watch {
     ///
     /// The store's failures; the next poll tries anew from the same position.
     pub async fn poll(&mut self) -> Result<Changes, StoreError> {
-        let Self { store, cursor, hearing } = self;
+        let Self { store, place, hearing } = self;
         match (hearing, &store.backend) {
             (Hearing::Embedded(watch), Backend::Embedded(embedded)) => {
-                watch.poll(store, embedded, cursor).await
+                watch.poll(store, embedded, place).await
             }
             (Hearing::Postgres(watch), Backend::Postgres(postgres)) => {
-                watch.poll(store, postgres, cursor).await
+                watch.poll(store, postgres, place).await
             }
             // A watch is made by its own store.
-            _ => Ok(cursor.unchanged()),
+            _ => Ok(place.unchanged()),
         }
+    }
+
+    /// How far it has read.
+    pub const fn place(&self) -> Place {
+        self.place
     }
 }
 
-/// How far a reader has read.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Cursor {
-    position: FeedPosition,
-    /// The change right before the position, if it is known and was kept.
-    last: Option<Change>,
-}
-
-impl Cursor {
+impl Place {
     /// What it is told when nothing changed.
     pub(in crate::store) fn unchanged(&self) -> Changes {
-        Changes::Read { changes: Vec::new(), position: self.position, more: false }
+        Changes::Read { changes: Vec::new(), position: self.position(), more: false }
     }
 
     /// What changed since the last time.
     pub(in crate::store) async fn read(&mut self, session: &mut Session) -> Result<Changes, Failure> {
-        let (changes, cursor) = self.look(session, CHANGES_PER_POLL).await?;
-        *self = cursor;
+        let (changes, place) = self.look(session, CHANGES_PER_POLL).await?;
+        *self = place;
         Ok(changes)
     }
 
     /// At most `limit` changes, and how far one has read then. One statement, so one moment.
     async fn look(&self, session: &mut Session, limit: u32) -> Result<(Changes, Self), Failure> {
-        let rows = sql("SELECT f.position, f.pruned, c.seq, c.at, c.digest, c.organization_id \
+        let rows =
+            sql("SELECT f.position, f.pruned, c.seq, c.at AS changed_at, c.digest AS changed_digest, \
+             c.organization_id AS changed_organization \
              FROM feed f LEFT JOIN changes c ON c.seq >= $1 ORDER BY c.seq LIMIT $2")
-        .bind(self.position.0)
-        .bind(limit.max(1).saturating_add(1))
-        .fetch_all(session)
-        .await?;
+            .bind(self.position().0)
+            .bind(limit.max(1).saturating_add(1))
+            .fetch_all(session)
+            .await?;
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let end = FeedPosition(first.read("position")?);
         let pruned: i64 = first.read("pruned")?;
         let mut changes: Vec<_> =
             rows.iter().filter_map(|row| change(row).transpose()).collect::<Result<_, _>>()?;
-        let is_known = changes.first().is_some_and(|first| first.position == self.position);
+        let is_known = changes.first().is_some_and(|first| first.position == self.position());
         let known = is_known.then(|| changes.remove(0));
         changes.truncate(limit.max(1) as usize);
-        let is_another = self.last.is_some() && self.last != known;
-        if self.position.0 < pruned || self.position > end || is_another {
-            return Ok((Changes::Lost { position: end }, Self { position: end, last: None }));
+        let is_another = self.last().is_some() && self.last() != known;
+        if self.position().0 < pruned || self.position() > end || is_another {
+            return Ok((Changes::Lost { position: end }, end.into()));
         }
         let last = changes.last().copied();
         let position = last.map_or(end, |last| last.position);
         let more = position < end;
-        Ok((Changes::Read { changes, position, more }, Self { position, last: last.or(known) }))
+        let place = last.or(known).filter(|last| last.position == position);
+        let place = place.map_or(position.into(), Self::behind);
+        Ok((Changes::Read { changes, position, more }, place))
     }
+}
+
+/// True if this database's feed holds that change: it has everything before it as well, and is no other feed.
+pub(in crate::store) async fn holds(session: &mut Session, change: &Change) -> Result<bool, Failure> {
+    let row = sql(
+        "SELECT seq, at AS changed_at, digest AS changed_digest, organization_id AS changed_organization \
+         FROM changes WHERE seq = $1",
+    );
+    let row = row.bind(change.position.0).fetch_optional(session).await?;
+    let there = row.as_ref().map(self::change).transpose()?.flatten();
+    Ok(there.as_ref() == Some(change))
 }
 
 /// Appends a change to the feed, in the transaction that makes it, and drops those that are too many.
@@ -171,15 +186,19 @@ pub(super) async fn append(
 }
 
 /// The change of a row; `None` in the one row of a feed without changes.
-fn change(row: &Row) -> Result<Option<Change>, sqlx::Error> {
+pub(super) fn change(row: &Row) -> Result<Option<Change>, sqlx::Error> {
     let Some(seq) = row.read("seq")? else { return Ok(None) };
-    let is_of_token = row.read::<Option<Vec<u8>>>("digest")?.is_some();
+    let is_of_token = row.read::<Option<Vec<u8>>>("changed_digest")?.is_some();
     let subject = if is_of_token {
-        Subject::Token(row::digest(row)?)
+        Subject::Token(row::digest(row, "changed_digest")?)
     } else {
-        Subject::Organization(row::uuid(row, "organization_id")?)
+        Subject::Organization(row::uuid(row, "changed_organization")?)
     };
-    Ok(Some(Change { position: FeedPosition(seq), at: Timestamp::from_millis(row.read("at")?), subject }))
+    Ok(Some(Change {
+        position: FeedPosition(seq),
+        at: Timestamp::from_millis(row.read("changed_at")?),
+        subject,
+    }))
 }
 
 /// Bounds the memory and the time of one poll.

@@ -70,7 +70,7 @@ pub(super) fn token(row: &Row) -> Result<TokenRecord, sqlx::Error> {
 
 /// Reads a token with its digest.
 pub(super) fn token_and_digest(row: &Row) -> Result<(TokenRecord, TokenDigest), sqlx::Error> {
-    Ok((token(row)?, digest(row)?))
+    Ok((token(row)?, digest(row, "digest")?))
 }
 
 /// Reads an organization.
@@ -88,8 +88,8 @@ pub(super) fn organization(row: &Row) -> Result<Organization, sqlx::Error> {
 }
 
 /// Reads a digest.
-pub(super) fn digest(row: &Row) -> Result<TokenDigest, sqlx::Error> {
-    let bytes: Vec<u8> = row.read("digest")?;
+pub(super) fn digest(row: &Row, column: &str) -> Result<TokenDigest, sqlx::Error> {
+    let bytes: Vec<u8> = row.read(column)?;
     TokenDigest::from_bytes(&bytes).ok_or_else(|| decode("a digest has 32 bytes"))
 }
 

@@ -11,7 +11,7 @@ use super::change::{self, Change, Story};
 use super::row::{token_columns, token_lives};
 use super::session::Session;
 use super::statement::{Row, either, sql};
-use super::{Failure, groups, organizations, row, seats};
+use super::{Failure, feed, groups, organizations, row, seats};
 use crate::account::Organization;
 use crate::clock::Timestamp;
 use crate::conda::redact::MASK;
@@ -124,7 +124,7 @@ impl Store {
         self.call(async {
             let row = sql("SELECT digest FROM tokens WHERE id = $1").bind(id.0);
             let row = row.fetch_optional(&mut self.reader().await?).await?;
-            Ok(row.as_ref().map(row::digest).transpose()?)
+            Ok(row.as_ref().map(|row| row::digest(row, "digest")).transpose()?)
         })
         .await
     }
@@ -260,35 +260,71 @@ impl Store {
 }
 
 async fn look_up(session: &mut Session, digest: &TokenDigest) -> Result<Reading, Failure> {
-    let statement = either(
+    let whole = either(
         select_standing!(
-            "json_group_array(json_array(r.channel, g.name, x.permission, x.packages, x.labels))"
+            json_group_array,
+            ", c.seq, c.at AS changed_at, c.digest AS changed_digest, c.organization_id AS changed_organization",
+            " LEFT JOIN changes c ON c.seq = f.position"
         ),
         select_standing!(
-            "coalesce(json_agg(json_build_array(r.channel, g.name, x.permission, x.packages, x.labels)), '[]')::text"
+            json_agg,
+            ", c.seq, c.at AS changed_at, c.digest AS changed_digest, c.organization_id AS changed_organization",
+            " LEFT JOIN changes c ON c.seq = f.position"
         ),
     );
-    let row = statement.bind(digest).fetch_one(session).await?;
-    let is_found = row.read::<Option<Vec<u8>>>("id")?.is_some();
-    let position = FeedPosition(row.read("position")?);
-    Ok(Reading { standing: is_found.then(|| standing(&row)).transpose()?, position, current: true })
+    match whole.bind(digest).fetch_one(session).await {
+        Ok(row) => reading(&row, feed::change(&row)?),
+        // Where the feed is broken, tokens are known all the same.
+        Err(sqlx::Error::Database(_)) => {
+            let without =
+                either(select_standing!(json_group_array, "", ""), select_standing!(json_agg, "", ""));
+            reading(&without.bind(digest).fetch_one(session).await?, None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// A token with its rights, as `$rights` gathers them, and the feed's position: one statement, so one moment. A site token has neither user
-/// nor group, and so no grant.
+fn reading(row: &Row, last: Option<crate::store::Change>) -> Result<Reading, Failure> {
+    let is_found = row.read::<Option<Vec<u8>>>("id")?.is_some();
+    let standing = is_found.then(|| standing(row)).transpose()?;
+    Ok(Reading { standing, position: FeedPosition(row.read("position")?), last, current: true })
+}
+
+/// What groups make of a token, as one text of JSON.
+macro_rules! json_group_array {
+    () => {
+        "json_group_array(json_array(r.channel, g.name, x.permission, x.packages, x.labels))"
+    };
+}
+use json_group_array;
+
+/// The same for PostgreSQL.
+macro_rules! json_agg {
+    () => {
+        "coalesce(json_agg(json_build_array(r.channel, g.name, x.permission, x.packages, x.labels)), '[]')::text"
+    };
+}
+use json_agg;
+
+/// A token with its rights, as `$rights` gathers them, the feed's position, and what `$columns` say of the tables of `$joined`: one
+/// statement, so one moment. A site token has neither user nor group, and so no grant.
 macro_rules! select_standing {
-    ($rights:literal) => {
+    ($rights:ident, $columns:literal, $joined:literal) => {
         concat!(
-            "SELECT f.position, ",
+            "SELECT f.position",
+            $columns,
+            ", ",
             token_columns!(),
             ", (SELECT ",
-            $rights,
+            $rights!(),
             " FROM restrictions r",
             " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
             " AND (x.group_id = t.acts_as_group_id OR x.group_id IN (SELECT m.group_id FROM group_members m",
             " WHERE m.organization_id = t.organization_id AND m.user_name = t.user_name))",
             " LEFT JOIN groups g ON g.id = x.group_id WHERE r.organization_id = t.organization_id) AS rights",
-            " FROM feed f LEFT JOIN tokens t ON t.digest = $1",
+            " FROM feed f",
+            $joined,
+            " LEFT JOIN tokens t ON t.digest = $1",
             " LEFT JOIN organizations o ON o.id = t.organization_id"
         )
     };
@@ -455,7 +491,7 @@ pub(super) async fn tell_of_user(
         return change.tell(Subject::Organization(organization)).await;
     }
     for row in &rows {
-        change.tell(Subject::Token(row::digest(row)?)).await?;
+        change.tell(Subject::Token(row::digest(row, "digest")?)).await?;
     }
     Ok(())
 }

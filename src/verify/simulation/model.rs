@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::random::Random;
 use crate::clock::Timestamp;
 use crate::policy::{Rights, Standing};
-use crate::store::{Change, Changes, FeedPosition, Reading, StoreError, Subject};
+use crate::store::{Change, Changes, FeedPosition, Place, Reading, StoreError, Subject};
 use crate::token::{End, EndCause, Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord};
 
 pub(in crate::verify) const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -32,9 +32,13 @@ pub(super) struct World {
     pub(super) pruned: i64,
     pub(super) tokens: HashMap<TokenDigest, Token>,
     pub(super) faults: Faults,
-    /// True between a rollback and the gate's being told of it. Nothing changes meanwhile: a feed that has grown past the place where the
-    /// gate stands cannot be told from the old one.
+    /// True between a rollback and the gate's being told of it.
     pub(super) rolled_back: bool,
+    /// The gate's follower knows the change right before its place. Until then a feed that has grown past that place after a rollback cannot
+    /// be told from the old one.
+    pub(super) is_placed: bool,
+    /// How many changes were ever made: what tells a change from another one that takes its place.
+    made: i64,
     /// What a watch was told last, and when.
     told: Option<(i64, Instant)>,
 }
@@ -79,7 +83,8 @@ impl World {
     /// Commits a change.
     pub(super) fn commit(&mut self, subject: Subject) -> i64 {
         let position = self.end() + 1;
-        let at = Timestamp::from_millis(0);
+        self.made += 1;
+        let at = Timestamp::from_millis(self.made);
         let change = Change { position: FeedPosition::from_number(position), at, subject };
         self.log.push((change, Instant::now()));
         position
@@ -119,12 +124,14 @@ impl World {
             return None;
         }
         let standing = Some(self.read(digest, reached)?);
-        Some(Reading { standing, position: FeedPosition::from_number(reached), current: false })
+        let position = FeedPosition::from_number(reached);
+        Some(Reading { standing, position, last: self.kept(reached), current: false })
     }
 
-    fn changes(&self, position: i64, limit: usize) -> Changes {
-        let end = self.end();
-        if position < self.pruned || position > end {
+    fn changes(&self, place: Place, limit: usize) -> Changes {
+        let (position, end) = (place.position().as_number(), self.end());
+        let is_another = place.last().is_some() && place.last() != self.kept(position);
+        if position < self.pruned || position > end || is_another {
             return Changes::Lost { position: FeedPosition::from_number(end) };
         }
         let behind = self.log.get(position as usize..).unwrap_or_default();
@@ -135,6 +142,17 @@ impl World {
 }
 
 impl World {
+    /// The change right before a position, if it was kept.
+    fn kept(&self, position: i64) -> Option<Change> {
+        let index = usize::try_from(position - 1).ok().filter(|_| position > self.pruned)?;
+        self.log.get(index).map(|(change, _)| *change)
+    }
+
+    /// True if the gate will notice that this is another feed, however much it grows.
+    pub(super) fn is_known(&self) -> bool {
+        !self.rolled_back || self.is_placed
+    }
+
     /// The gate was told this.
     fn heard(&mut self, changes: &Changes) {
         self.rolled_back &= !matches!(changes, Changes::Lost { .. });
@@ -150,6 +168,8 @@ impl ModelStore {
             tokens: HashMap::new(),
             faults: Faults::default(),
             rolled_back: false,
+            is_placed: false,
+            made: 0,
             told: None,
         })))
     }
@@ -215,6 +235,7 @@ impl ModelStore {
             world.read_replica(digest).unwrap_or_else(|| Reading {
                 standing: world.read(digest, world.end()),
                 position: FeedPosition::from_number(world.end()),
+                last: world.kept(world.end()),
                 current: true,
             })
         })
@@ -227,16 +248,17 @@ impl ModelStore {
 
     pub(in crate::verify) async fn changes_since(
         &self,
-        position: FeedPosition,
+        place: Place,
         limit: u32,
     ) -> Result<Changes, StoreError> {
-        let changes = self.call(true, |world| world.changes(position.as_number(), limit as usize)).await?;
+        let changes = self.call(true, |world| world.changes(place, limit as usize)).await?;
         self.world().heard(&changes);
         Ok(changes)
     }
 
-    pub(in crate::verify) fn watch(&self, position: FeedPosition) -> ModelWatch {
-        ModelWatch { store: self.clone(), position, next: Instant::now() }
+    pub(in crate::verify) fn watch(&self, place: Place) -> ModelWatch {
+        self.world().is_placed = place.last().is_some();
+        ModelWatch { store: self.clone(), place, next: Instant::now() }
     }
 }
 
@@ -244,7 +266,7 @@ impl ModelStore {
 #[derive(Debug)]
 pub(in crate::verify) struct ModelWatch {
     store: ModelStore,
-    position: FeedPosition,
+    place: Place,
     next: Instant,
 }
 
@@ -256,13 +278,25 @@ impl ModelWatch {
 
     pub(in crate::verify) async fn poll(&mut self) -> Result<Changes, StoreError> {
         self.next = Instant::now() + POLL_INTERVAL;
-        let position = self.position.as_number();
-        let changes = self.store.call(true, |world| world.changes(position, CHANGES_PER_POLL)).await?;
-        let (Changes::Read { position, .. } | Changes::Lost { position }) = &changes;
-        self.position = *position;
-        self.store.world().heard(&changes);
-        self.store.world().told = Some((position.as_number(), Instant::now()));
+        let place = self.place;
+        let read = self.store.call(true, |world| {
+            let changes = world.changes(place, CHANGES_PER_POLL);
+            let (Changes::Read { position, .. } | Changes::Lost { position }) = &changes;
+            let is_lost = matches!(changes, Changes::Lost { .. });
+            let last = world.kept(position.as_number()).filter(|_| !is_lost);
+            (last.map_or((*position).into(), Place::behind), changes)
+        });
+        let (place, changes) = read.await?;
+        self.place = place;
+        let mut world = self.store.world();
+        world.heard(&changes);
+        world.is_placed = place.last().is_some();
+        world.told = Some((place.position().as_number(), Instant::now()));
         Ok(changes)
+    }
+
+    pub(in crate::verify) fn place(&self) -> Place {
+        self.place
     }
 }
 

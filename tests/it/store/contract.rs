@@ -18,7 +18,8 @@ use seen::*;
 use channelgate::account::{AFTER_SUBSCRIPTION, Role, Subscription};
 use channelgate::clock::Timestamp;
 use channelgate::store::{
-    Actor, ActsAs, Changes, Config, ErrorKind, FeedPosition, Listed, NewToken, Purpose, Store, Subject, Which,
+    Actor, ActsAs, Change, Changes, Config, ErrorKind, FeedPosition, Listed, NewToken, Place, Purpose, Store,
+    Subject, Which,
 };
 use channelgate::token::{
     End, EndCause, Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord, TokenState,
@@ -39,6 +40,7 @@ macro_rules! every_backend {
             every_backend!(@ $open: readings_carry_the_position_of_their_snapshot);
             every_backend!(@ $open: feed_tells_every_change_in_order);
             every_backend!(@ $open: feed_tells_a_reader_who_fell_behind);
+            every_backend!(@ $open: feed_tells_a_reader_of_another_one);
             every_backend!(@ $open: feed_is_silent_about_refused_changes);
             every_backend!(@ $open: watch_hears_of_changes_by_another_process);
             every_backend!(@ $open: concurrent_writers_lose_nothing);
@@ -394,6 +396,31 @@ async fn feed_tells_a_reader_who_fell_behind(config: &Config) {
     // A store that was put back to an earlier state.
     let ahead = FeedPosition::from_number(end.as_number() + 1);
     assert_eq!(store.changes_since(ahead, 5).await.unwrap(), lost);
+}
+
+/// As after a standby was promoted that had not heard of the latest changes, and as many others were made.
+async fn feed_tells_a_reader_of_another_one(config: &Config) {
+    let store = open(config).await;
+    create(&store, "acme").await;
+    insert(&store, &site("acme"), "a").await;
+    insert(&store, &scoped("acme", "b"), "b").await;
+    let reading = store.token_by_digest(&digest("a")).await.unwrap();
+    let last = reading.last.unwrap();
+    assert_eq!((last.position, last.subject), (reading.position, Subject::Token(digest("b"))));
+    let lost = Change { at: later(9), ..last };
+    for inserted in [None, Some("c")] {
+        if let Some(value) = inserted {
+            insert(&store, &scoped("acme", value), value).await;
+        }
+        let position = store.position().await.unwrap();
+        let known = store.changes_since(Place::behind(last), 5).await.unwrap();
+        assert!(matches!(known, Changes::Read { changes, .. } if changes.len() == inserted.iter().len()));
+        let other = store.changes_since(Place::behind(lost), 5).await.unwrap();
+        assert_eq!(other, Changes::Lost { position });
+        let mut watch = store.watch(Place::behind(lost));
+        assert_eq!(watch.poll().await.unwrap(), Changes::Lost { position });
+        assert_eq!(watch.place().position(), position);
+    }
 }
 
 async fn feed_is_silent_about_refused_changes(config: &Config) {

@@ -364,6 +364,39 @@ async fn replica_answers_while_it_is_not_behind() {
     assert!(refused.to_string().contains("primary"), "{refused}");
 }
 
+/// Another standby was promoted, which had not heard of the last change; this one had, and does not follow the new primary. Its position is as
+/// high, and what it says is not true any more.
+#[tokio::test]
+async fn replica_of_a_lost_history_does_not_answer() {
+    let primary = Cluster::start();
+    let url = primary.database();
+    let plain = Store::open(&config(url.clone())).await.unwrap();
+    create(&plain, "acme").await;
+    let id = insert(&plain, "a").await;
+    let promoted = primary.standby();
+    parted(&primary, &promoted).await;
+    let left_behind = primary.standby();
+    let database = url.rsplit_once('/').unwrap().1.to_owned();
+    insert(&plain, "lost").await;
+    let at_standby = "SELECT position FROM feed";
+    until("it has it", async || left_behind.sql(&database, at_standby) == "2").await;
+    primary.kill();
+    promoted.promote();
+    let gate = Config {
+        read_url: Some(left_behind.url(&database)),
+        heartbeat: Duration::from_secs(30),
+        query_timeout: Duration::from_secs(20),
+        ..config(promoted.url(&database))
+    };
+    let store = Store::open(&gate).await.unwrap();
+    store.end_token(id, &revoked(NOW), &by(), NOW).await.unwrap();
+    let mut watch = store.watch(store.position().await.unwrap());
+    watch.poll().await.unwrap();
+    assert_eq!(store.position().await.unwrap().as_number(), 2, "the position is the standby's");
+    let reading = store.token_by_digest(&digest("a")).await.unwrap();
+    assert_eq!(reading.standing.unwrap().token.end, Some(revoked(NOW)));
+}
+
 /// An address behind which the server changes, as behind a name or a virtual address.
 async fn relay(to: SocketAddr) -> (SocketAddr, watch::Sender<SocketAddr>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
