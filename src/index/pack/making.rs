@@ -216,5 +216,6 @@ impl<'m, W: Write> Making<'m, W> {
     }
 }
 
-/// See `benches/subdir.rs`.
-const SHARD_ZSTD_LEVEL: i32 = 3;
+/// Of a directory's 20,834 shards, level 1 makes 69 MiB in 0.8 s, level 3 71 MiB in 1.1 s, and level 9 69 MiB in 4.7 s.
+/// `cargo bench --bench subdir -- 700000 levels`.
+const SHARD_ZSTD_LEVEL: i32 = 1;
