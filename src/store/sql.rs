@@ -16,6 +16,7 @@ mod feed;
 mod gates;
 mod groups;
 mod keys;
+mod lookup;
 mod migrations;
 mod organizations;
 mod row;

@@ -16,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a name that cannot be, [`ErrorKind::Conflict`]
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for a name that cannot be, [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict)
     /// for one that is taken.
     pub async fn create_group(
         &self,
@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn groups(
         &self,
         organization: &str,
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn group(&self, organization: &str, name: &str) -> Result<Option<Group>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;
@@ -120,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, the group or the seat.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, the group or the seat.
     pub async fn add_member(
         &self,
         organization: &str,
@@ -154,7 +154,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, the group or the user in it.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, the group or the user in it.
     pub async fn remove_member(
         &self,
         organization: &str,
@@ -185,7 +185,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization or the group, [`ErrorKind::Conflict`] if the organization restricts 1,000 other channels.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization or the group, [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict) if the organization restricts 1,000 other channels,
+    /// [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for packages and labels that nothing can have.
     pub async fn grant(
         &self,
         organization: &str,
@@ -231,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, the group or the grant.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, the group or the grant.
     pub async fn ungrant(
         &self,
         organization: &str,
@@ -261,7 +262,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn restrictions(
         &self,
         organization: &str,
@@ -285,7 +286,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn restriction(
         &self,
         organization: &str,
@@ -303,7 +304,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization or the restriction.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization or the restriction.
     pub async fn unrestrict(
         &self,
         organization: &str,

@@ -15,7 +15,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a name that cannot be or a title that holds a token's value, [`ErrorKind::Conflict`] for a name that is taken.
+    /// [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for a name that cannot be or a title that holds a token's value, [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict) for a name that is taken.
     pub async fn create_organization(
         &self,
         name: &str,
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for an end that has passed.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for an end that has passed.
     pub async fn renew_organization(
         &self,
         name: &str,
@@ -114,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn cancel_organization(
         &self,
         name: &str,

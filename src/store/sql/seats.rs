@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Invalid`] for a user's name that cannot be or holds a token's value.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for a user's name that cannot be or holds a token's value.
     pub async fn assign_seat(
         &self,
         organization: &str,
@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization or the seat.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization or the seat.
     pub async fn remove_seat(
         &self,
         organization: &str,
@@ -115,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn seats(
         &self,
         organization: &str,
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization.
     pub async fn seat(&self, organization: &str, user: &str) -> Result<Option<Seat>, StoreError> {
         self.call(async {
             let mut reader = self.reader().await?;

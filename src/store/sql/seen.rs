@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if the store keeps as many directories as it can.
+    /// [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict) if the store keeps as many directories as it can.
     pub async fn begin_baseline(
         &self,
         channel: &str,

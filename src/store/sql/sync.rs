@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] without the organization, [`ErrorKind::Conflict`] if its subscription is cancelled or over for too long.
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict) if its subscription is cancelled or over for too long.
     pub async fn sync_tokens(
         &self,
         organization: &str,
