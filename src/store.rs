@@ -39,6 +39,7 @@ use std::time::Duration;
 pub use audit::{AuditFilter, AuditHash, AuditHashError, AuditHead, AuditRecord, AuditVerdict, Tampering};
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use gate::{Beat, Gate, GateState, GateStatus};
+pub use postgres::check_postgres_url;
 pub use record::{
     Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken, Place,
     Placed, Purpose, Reading, Refused, RemovedSeat, Restriction, Subject, Synced, SyncedTokens, Use, Used,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::{Findings, raw};
+use crate::store::check_postgres_url;
 
 /// Where organizations and tokens are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,8 +142,8 @@ impl StoreUrl {
 }
 
 impl PostgresUrl {
-    fn parse(url: &str, may_hold_secrets: bool) -> Result<Self, &'static str> {
-        let url = Url::parse(url).map_err(|_| "expected postgres://USER@HOST/DATABASE")?;
+    fn parse(text: &str, may_hold_secrets: bool) -> Result<Self, &'static str> {
+        let url = Url::parse(text).map_err(|_| "expected postgres://USER@HOST/DATABASE")?;
         let names_secret = url.password().is_some() || url.query_pairs().any(|(name, _)| name == PASSWORD);
         if names_secret && !may_hold_secrets {
             return Err(
@@ -152,6 +153,7 @@ impl PostgresUrl {
         if url.fragment().is_some() {
             return Err("expected a URL without a fragment");
         }
+        check_postgres_url(text)?;
         Ok(Self(url))
     }
 }

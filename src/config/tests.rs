@@ -504,6 +504,19 @@ fn secrets_in_urls_are_refused_and_masked() {
 }
 
 #[test]
+fn store_url_with_a_parameter_that_nobody_knows_is_a_mistake() {
+    for (parameter, problem) in [
+        ("sslmode=verify-ful", "has a parameter with a value that this program does not know"),
+        ("sslmod=verify-full", "has a parameter that this program does not know"),
+    ] {
+        let text = format!("[store]\nurl = \"postgres://gate@db/gate?{parameter}\"");
+        let found = mistakes(&text, &Environment::default()).concat();
+        assert!(found.contains("store.url") && found.contains(problem), "{found}");
+    }
+    parse("[store]\nurl = \"postgres://gate@db/gate?sslmode=verify-full\"").unwrap();
+}
+
+#[test]
 fn values_are_shown_without_what_may_be_secret() {
     for (given, expected) in [
         ("https://h/c", "https://h/c"),

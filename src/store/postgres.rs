@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
+pub use open::check_postgres_url;
 pub(super) use pool::Lease;
 use pool::Pool;
 use replica::Replica;

@@ -48,15 +48,27 @@ impl Postgres {
     }
 }
 
+/// What is wrong with a URL of a PostgreSQL server, if anything is.
+///
+/// # Errors
+///
+/// The problem, without anything of the URL, which may hold a password.
+pub fn check_postgres_url(url: &str) -> Result<(), &'static str> {
+    parse(url).map(|_| ())
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, &'static str> {
+    let parsed = Url::parse(url).map_err(|_| "is no URL; it must be postgres://USER@HOST/DATABASE")?;
+    if parsed.query_pairs().any(|(parameter, _)| !is_known(&parameter)) {
+        return Err("has a parameter that this program does not know");
+    }
+    PgConnectOptions::from_str(url)
+        .map_err(|_| "has a parameter with a value that this program does not know")
+}
+
 /// How to connect, and the server's name without user and password. The limits hold on the server's side, for a client that went away.
 fn options(url: &str, key: &str, config: &Config) -> Result<(PgConnectOptions, String), StoreError> {
-    let error = |problem| StoreError::Url { url: key.into(), problem };
-    let parsed = Url::parse(url).map_err(|_| error("is no URL; it must be postgres://USER@HOST/DATABASE"))?;
-    if parsed.query_pairs().any(|(parameter, _)| !is_known(&parameter)) {
-        return Err(error("has a parameter that this program does not know"));
-    }
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| error("has a parameter with a value that this program does not know"))?;
+    let options = parse(url).map_err(|problem| StoreError::Url { url: key.into(), problem })?;
     let place = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
