@@ -55,7 +55,8 @@ async fn without_cache(
     {
         match past_cache(asked, routing, wanted, None, metrics).await {
             Err(Refusal::Index(fault)) if fault.kind() == FaultKind::LeadsElsewhere => {}
-            Err(Refusal::Missing) if matches!(kind, IndexKind::ShardIndex | IndexKind::Shard) => {}
+            // Made of another form, where the upstream has one.
+            Err(Refusal::Missing) if kind != IndexKind::Patches => {}
             served => return served,
         }
     } else if let Some(passing) = routing.indexes.admit(wanted).await? {

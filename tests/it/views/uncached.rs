@@ -30,3 +30,17 @@ async fn whole_view_without_a_cache_is_passed_on_and_given_shards() {
     assert_eq!(origin.asked("noarch/numpy-2-0.conda").len(), 2, "packages are not kept");
     assert_eq!(client.files_in_shards().await.len(), 6);
 }
+
+#[tokio::test]
+async fn upstream_with_one_form_of_its_index_is_given_the_other_without_a_cache() {
+    let origin = origin().await;
+    for form in ["noarch/repodata.json.zst", "noarch/repodata.json.bz2"] {
+        origin.remove(form);
+    }
+    let gate = gate(&origin, "").settings("cache.enabled = false").start().await;
+    let client = Client::anonymous(&gate);
+    assert_eq!(client.files("noarch/repodata.json.zst").await, client.files("noarch/repodata.json").await);
+    for missing in ["noarch/repodata.json.bz2", "linux-64/repodata.json"] {
+        assert_eq!(client.verdict(missing).await, "404 not_found", "{missing}");
+    }
+}
