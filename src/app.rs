@@ -40,6 +40,7 @@ use self::heartbeat::Heartbeat;
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
 use crate::admin::{self, Admin};
+use crate::anaconda::{self, Anaconda};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -64,6 +65,7 @@ pub struct App {
     heartbeat: Heartbeat,
     gateway: Arc<Gateway>,
     admin: Arc<Admin>,
+    anaconda: Arc<Anaconda>,
     upstream_meters: upstream::Meters,
     indexes: Indexes,
     tls: Option<Arc<Tls>>,
@@ -108,6 +110,7 @@ impl App {
         let data = Bound::bind(config.listen.address)?;
         let admin = Bound::bind(config.admin.address)?;
         let (data_address, admin_address) = (data.local_addr(), admin.local_addr());
+        let tools = parts::tools(config, &routing, data_address);
         // After everything that usually fails: the words of the first start are said once, and only by a gate that starts.
         let first_start = Box::pin(bootstrap::run(&store, &config.data_dir, clock.now())).await?;
 
@@ -134,6 +137,15 @@ impl App {
             shutdown.clone(),
         );
         let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
+        let anaconda = Arc::new(Anaconda::new(anaconda::Parts::new(
+            store.clone(),
+            verifier.clone(),
+            ledger.clone(),
+            clock.clone(),
+            anaconda::Meters::register(metrics.registry())?,
+            tools,
+            planes::for_tools(&gateway),
+        )));
         let name = config.gate.name.clone().unwrap_or_else(host_name);
         let heartbeat =
             Heartbeat::new(name, store.clone(), verifier.clone(), clock.clone(), shutdown.clone());
@@ -158,7 +170,7 @@ impl App {
             data,
             tls.clone(),
             limits.clone(),
-            Arc::new(DataPlane(Arc::clone(&gateway))),
+            Arc::new(DataPlane { gateway: Arc::clone(&gateway), anaconda: Arc::clone(&anaconda) }),
             meters("data")?,
             shutdown.clone(),
         ));
@@ -178,6 +190,7 @@ impl App {
             heartbeat,
             gateway,
             admin: admin_pages,
+            anaconda,
             upstream_meters,
             indexes,
             tls,
@@ -245,6 +258,7 @@ impl App {
         }
         let routing = parts::routing(config, routes, &self.indexes, self.started_with.cache.enabled);
         self.admin.reconfigure(parts::surroundings(&routing));
+        self.anaconda.reconfigure(parts::tools(config, &routing, self.data_address));
         self.gateway.reconfigure(routing);
         Ok(parts::needing_restart(&self.started_with, config))
     }

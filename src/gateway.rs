@@ -36,7 +36,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use ipnet::IpNet;
 
 pub use self::body::Body;
-pub use self::host::HostError;
+pub use self::host::{HostError, check as check_host};
 pub use self::refusal::Refusal;
 pub use self::respond::verdict;
 pub use self::routes::Routes;

@@ -26,7 +26,7 @@
 //! ```text
 //! L9  app  cli                       composition root; the only place that knows every component
 //! L8  config                         raw file -> meaning
-//! L7  gateway  admin                 faces: data plane, admin plane
+//! L7  gateway  admin  anaconda       faces: data plane, admin plane, what the anaconda tools ask for
 //!     face                           what they share: who asks, problem bodies, the objects that are shown
 //! L6  index                          indexes inspected, of one generation; what they say of packages: above the cache that keeps them
 //! L5  verify  ledger  cache          memories in front of the ports: tokens, their last use, packages
@@ -50,11 +50,13 @@
 //! | a store backend | `store/<name>.rs`, a variant, `config/raw.rs`, a line in the contract suite |
 //! | a kind of file to the cache | `cache.rs` (`Kind`), `index/views.rs` (`Subject`) |
 //! | a route of the admin API | `admin/<resource>.rs`, its name in that file's `router`, `tests/it/admin/<resource>.rs` |
+//! | something that an anaconda tool asks for | `anaconda/<resource>.rs`, its `router` in `anaconda.rs`, `tests/it/anaconda/<resource>.rs` |
 //! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |
 
 pub mod account;
 pub mod admin;
+pub mod anaconda;
 pub mod app;
 pub mod auth;
 pub mod cache;

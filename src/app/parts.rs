@@ -1,5 +1,6 @@
 //! From the configuration's sections to the components' own configurations.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::semantics::Patience;
 use crate::server::{self, Tls};
 use crate::store::Store;
 use crate::upstream::{self, UpstreamConfig, Upstreams};
-use crate::{gateway, store, verify};
+use crate::{anaconda, gateway, store, verify};
 
 /// The configuration is well-formed, but names things that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +171,15 @@ pub(super) fn surroundings(routing: &Routing) -> Surroundings {
     Surroundings {
         channels: routing.routes.channels().clone(),
         trusted_proxies: routing.config.trusted_proxies.clone(),
+    }
+}
+
+/// What the face for the anaconda tools has to know of the configuration; `local` is where the data plane listens.
+pub(super) fn tools(config: &Config, routing: &Routing, local: SocketAddr) -> anaconda::Surroundings {
+    anaconda::Surroundings {
+        channels: routing.routes.channels().clone(),
+        trusted_proxies: routing.config.trusted_proxies.clone(),
+        public_url: config.listen.url(local),
     }
 }
 

@@ -1,32 +1,104 @@
 //! The two planes as the listeners see them.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 
 use crate::admin::Admin;
+use crate::anaconda::{self, Anaconda};
 use crate::gateway::{self, Gateway};
-use crate::server::{Peer, RequestBody, Respond};
+use crate::server::{BoxError, Peer, RequestBody, Respond};
 
-/// The data plane behind its listener.
-pub(super) struct DataPlane(pub(super) Arc<Gateway>);
+/// The data plane behind its listener: the channels, and beside them what the anaconda tools ask for.
+pub(super) struct DataPlane {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) anaconda: Arc<Anaconda>,
+}
 
 impl Respond for DataPlane {
-    type Body = gateway::Body;
+    type Body = DataBody;
 
-    async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<gateway::Body> {
+    async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<DataBody> {
+        if Anaconda::owns(request.uri().path()) {
+            // In a box, so that it adds nothing to what requests for channels carry along.
+            return Box::pin(self.answer_tool(request, peer)).await;
+        }
         let (parts, _discarded) = request.into_parts();
-        self.0.answer(&parts, peer.address).await
+        self.gateway.answer(&parts, peer.address).await.map(DataBody::Channel)
     }
 
-    fn overloaded(&self, request: Request<RequestBody>, peer: Peer) -> Response<gateway::Body> {
+    fn overloaded(&self, request: Request<RequestBody>, peer: Peer) -> Response<DataBody> {
         let (parts, _discarded) = request.into_parts();
-        self.0.overloaded(&parts, peer.address)
+        self.gateway.overloaded(&parts, peer.address).map(DataBody::Channel)
     }
 
-    fn malformed(&self, status: StatusCode, peer: Peer) -> Response<gateway::Body> {
-        self.0.malformed(status, peer.address)
+    fn malformed(&self, status: StatusCode, peer: Peer) -> Response<DataBody> {
+        self.gateway.malformed(status, peer.address).map(DataBody::Channel)
+    }
+}
+
+impl DataPlane {
+    async fn answer_tool(&self, request: Request<RequestBody>, peer: Peer) -> Response<DataBody> {
+        let (parts, body) = request.into_parts();
+        if gateway::check_host(&parts).is_err() {
+            // What is wrong with a request's host is told in one place.
+            return self.gateway.answer(&parts, peer.address).await.map(DataBody::Channel);
+        }
+        self.anaconda.answer(Request::from_parts(parts, body), peer.address).await.map(DataBody::Tool)
+    }
+}
+
+/// What the face for the tools has of the data plane.
+pub(super) fn for_tools(gateway: &Arc<Gateway>) -> anaconda::DataPlane {
+    let reader = Arc::clone(gateway);
+    anaconda::DataPlane {
+        read: Box::new(move |request, peer| {
+            let gateway = Arc::clone(&reader);
+            Box::pin(async move { gateway.answer(&request, peer).await.map(Body::new) })
+        }),
+    }
+}
+
+/// A body of the data plane.
+#[expect(clippy::large_enum_variant, reason = "a box would cost every request for a channel an allocation")]
+pub(super) enum DataBody {
+    /// A channel's.
+    Channel(gateway::Body),
+    /// For a tool, or a browser.
+    Tool(Body),
+}
+
+impl http_body::Body for DataBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Channel(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+            Self::Tool(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Channel(body) => body.is_end_stream(),
+            Self::Tool(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Channel(body) => body.size_hint(),
+            Self::Tool(body) => body.size_hint(),
+        }
     }
 }
 

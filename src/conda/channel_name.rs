@@ -19,7 +19,7 @@ const SEGMENT_BYTES_MAX: usize = 128;
 const NAME_BYTES_MAX: usize = 200;
 
 /// First segments that belong to the gate itself.
-const GATE_SEGMENTS: [&str; 10] = [
+const GATE_SEGMENTS: [&str; 12] = [
     "api",
     "authentication",
     "authentications",
@@ -29,6 +29,8 @@ const GATE_SEGMENTS: [&str; 10] = [
     "package",
     "download",
     "device",
+    "sign-in",
+    "sign-out",
     ".well-known",
 ];
 

@@ -23,7 +23,11 @@ pub enum HostError {
 }
 
 /// Checks the `Host` of a request, or for HTTP/2 the `:authority` that stands for it.
-pub(super) fn check(request: &Parts) -> Result<(), HostError> {
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check(request: &Parts) -> Result<(), HostError> {
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(HostError::Repeated),

@@ -12,6 +12,7 @@
 #![allow(unreachable_pub)]
 
 mod admin;
+mod anaconda;
 mod cache;
 mod cli;
 mod explain;

@@ -1,0 +1,3 @@
+//! What the anaconda tools ask for, from outside.
+
+mod errors;
