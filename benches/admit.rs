@@ -52,6 +52,8 @@ async fn bench() {
             channels: None,
             expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         store
             .insert_token(&token, &minted.digest(), &Actor::gate(), clock.now(), Duration::ZERO)

@@ -5,14 +5,20 @@
 mod group;
 mod name;
 mod organization;
+mod password;
 mod seat;
+mod user;
 
 pub use group::{Grant, GrantError, Group, Permission, UnknownPermission, check_label, check_pattern};
 pub use name::{NameError, check_name, check_user};
 pub use organization::{
     AFTER_SUBSCRIPTION, EndsInThePast, Organization, Subscription, SubscriptionOver, SubscriptionState,
 };
+pub use password::{
+    HashError, PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordError, PasswordHash, Salt, check_password,
+};
 pub use seat::{Role, Seat, UnknownRole};
+pub use user::{EmailError, NewUser, User, check_email};
 
 #[cfg(test)]
 mod tests;

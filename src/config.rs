@@ -5,7 +5,7 @@
 //! | which file: `--config`, `$CHANNELGATE_CONFIG`, `config/channelgate.toml`, `/etc/channelgate/channelgate.toml` | [`locate`] |
 //! | text and environment to keys, each tried alone | `config/reading.rs`, `config/leaf.rs`, `config/environment.rs` |
 //! | what each key is and what holds without it | `config/raw.rs`, `config/value.rs` |
-//! | what the keys mean together | this file, `config/store.rs`, `config/channel.rs`, `config/rule.rs` |
+//! | what the keys mean together | this file, `config/store.rs`, `config/channel.rs`, `config/rule.rs`, `config/sign_in.rs` |
 //! | back to text, for `check` | [`Config::render`] |
 //!
 //! Precedence: default < file < environment. All mistakes are reported at once, each with its key, its value and what is expected
@@ -21,6 +21,7 @@ mod mistake;
 mod raw;
 mod reading;
 mod rule;
+mod sign_in;
 mod store;
 mod value;
 
@@ -41,6 +42,7 @@ pub use self::channel::{Auth, Channel, Location, SecretSource, Source};
 pub use self::environment::Environment;
 pub use self::mistake::{ConfigError, Mistake};
 pub use self::raw::{Admin, AuthKind, Index, Limits, Network, Upstream, Verify};
+pub use self::sign_in::{Oidc, SignIn};
 pub use self::store::{PostgresUrl, Store, StoreUrl};
 use crate::logging;
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// What inspecting an index may cost.
     pub index: Index,
+    /// How people sign in, and what their tools get by it.
+    pub sign_in: SignIn,
     /// What is logged, and how.
     pub log: logging::Config,
     /// The channels, in the order of the file.
@@ -227,6 +231,7 @@ impl Config {
             limits: file.limits,
             upstream: file.upstream,
             index: file.index,
+            sign_in: SignIn::of(file.sign_in, &file.data_dir, findings),
             log: file.log,
             channels: channel::read(file.channels, findings),
             data_dir: file.data_dir,
@@ -247,6 +252,7 @@ impl Config {
             limits,
             upstream,
             index,
+            sign_in,
             log,
             channels,
             found: _,
@@ -278,6 +284,7 @@ impl Config {
             limits: limits.clone(),
             upstream: upstream.clone(),
             index: index.clone(),
+            sign_in: sign_in.raw(),
             log: log.clone(),
             channels: channels.iter().map(Channel::raw).collect(),
         }

@@ -29,7 +29,7 @@
 //! L7  gateway  admin  anaconda       faces: data plane, admin plane, what the anaconda tools ask for
 //!     face                           what they share: who asks, problem bodies, the objects that are shown
 //! L6  index                          indexes inspected, of one generation; what they say of packages: above the cache that keeps them
-//! L5  verify  ledger  cache          memories in front of the ports: tokens, their last use, packages
+//! L5  verify  ledger  cache  keys    memories in front of the ports: tokens, their last use, packages, what signs API keys
 //! L4  store  upstream  server        ports (I/O, no policy): token store, upstream repositories, listeners
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
@@ -68,6 +68,7 @@ pub mod digest_hash;
 pub mod face;
 pub mod gateway;
 pub mod index;
+pub mod keys;
 pub mod ledger;
 pub mod logging;
 pub mod metrics;

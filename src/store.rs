@@ -16,8 +16,8 @@
 //! - Every change also appends one record to the **audit** ([`AuditRecord`]), in the same transaction: who, what, before, after. A call that
 //!   changes nothing leaves none.
 //! - A token never comes back to life: no call moves an end, and none moves the expiry of a token that is dead.
-//! - What is not a change, because no verdict on a token depends on it, is neither in the feed nor in the audit: the last use of tokens, and
-//!   when artifacts were first seen.
+//! - What is not a change, because no verdict on a token depends on it, is neither in the feed nor in the audit: the last use of tokens,
+//!   when artifacts were first seen, that a device asks to be let in, that a browser is signed out, what API keys are signed with.
 //! - Every call has a timeout ([`Config::query_timeout`]). `now` is an argument: a store reads no clock.
 //!
 //! This module never caches, decides or logs. Read [`crate::verify`] next.
@@ -26,6 +26,7 @@ mod audit;
 mod embedded;
 mod error;
 mod gate;
+mod people;
 mod postgres;
 mod record;
 mod seen;
@@ -39,6 +40,10 @@ use std::time::Duration;
 pub use audit::{AuditFilter, AuditHash, AuditHashError, AuditHead, AuditRecord, AuditVerdict, Tampering};
 pub use error::{Conflict, ErrorKind, Sought, StoreError};
 pub use gate::{Beat, Gate, GateState, GateStatus};
+pub use people::{
+    Approval, DEVICE_ATTEMPTS_MAX, DEVICES_MAX, DEVICES_OF_ADDRESS_MAX, Device, DeviceState, DisabledUser,
+    Identity, NewDevice, Poll, SESSIONS_MAX, SealedKey, SignIn, SignedIn,
+};
 pub use postgres::check_postgres_url;
 pub use record::{
     Actor, ActsAs, Cancelled, Change, Changes, Ended, FeedPosition, Issued, LastUse, Listed, NewToken, Place,

@@ -60,7 +60,7 @@ mod meters;
 mod simulation;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub use meters::Meters;
 use crate::clock::Clock;
 use crate::policy::Standing;
 use crate::store::{Changes, FeedPosition, Store, StoreError};
-use crate::token::TokenDigest;
+use crate::token::{ApiKeyCheck, ApiKeySet, Secret, TokenDigest};
 use era::Era;
 use health::Contact;
 use source::Source;
@@ -165,6 +165,8 @@ struct Inner {
     doubt: Notify,
     /// Told when something was forgotten, or the store is lost or back, for [`Verifier::news`].
     news: Notify,
+    /// What verifies API keys.
+    api_keys: OnceLock<Arc<ArcSwap<ApiKeySet>>>,
 }
 
 impl Verifier {
@@ -191,6 +193,7 @@ impl Verifier {
             queries,
             doubt: Notify::new(),
             news: Notify::new(),
+            api_keys: OnceLock::new(),
         }))
     }
 
@@ -220,6 +223,27 @@ impl Verifier {
             Err(LookupError::Overloaded { .. }) => meters.overloaded.inc(),
         }
         outcome
+    }
+
+    /// Screens API keys by these from now on, the set that is current at each moment. Without them each is looked up like any token.
+    pub fn screen_api_keys_by(&self, keys: Arc<ArcSwap<ApiKeySet>>) {
+        // Only the first call counts: there is one set for as long as the gate runs.
+        let _ = self.0.api_keys.set(keys);
+    }
+
+    /// False for a secret that no token of this gate can have, and for an API key that somebody else signed. Asks nobody.
+    pub fn is_plausible(&self, secret: &Secret<'_>) -> bool {
+        if !secret.is_api_key_shaped() {
+            return secret.is_plausible();
+        }
+        let Some(keys) = self.0.api_keys.get() else { return true };
+        match keys.load().check(secret, self.0.clock.now()) {
+            // What has expired is refused by its name.
+            ApiKeyCheck::Genuine(_) | ApiKeyCheck::Expired => true,
+            // Another gate may have signed it with a key that this one has not read.
+            ApiKeyCheck::Unknown => true,
+            ApiKeyCheck::Forged => false,
+        }
     }
 
     /// What is said of a secret that no token can have: unknown, without asking the store. In an outage the answer is that of any other

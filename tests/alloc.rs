@@ -89,6 +89,8 @@ async fn known_token_is_admitted_without_allocation() {
         channels: Some(vec!["team/main".into()]),
         expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
         imported: false,
+        api_key: None,
+        replaces_namesake: false,
     };
     store.insert_token(&token, &minted.digest(), &Actor::gate(), clock.now(), Duration::ZERO).await.unwrap();
     let meters = verify::Meters::register(Metrics::new().unwrap().registry()).unwrap();

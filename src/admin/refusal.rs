@@ -265,6 +265,8 @@ fn not_found(sought: &Sought) -> String {
         Sought::Seat { organization, user } => {
             format!("User \"{}\" has no seat in organization \"{organization}\".", shown(user))
         }
+        Sought::User(user) | Sought::AnySeat(user) => format!("There is no user \"{}\".", shown(user)),
+        Sought::Device => "No device waits with this code.".to_owned(),
         Sought::Group { organization, name } => {
             format!("Organization \"{organization}\" has no group \"{}\".", shown(name))
         }

@@ -230,6 +230,8 @@ async fn create(
         channels: channels(wish.channels)?,
         expires_at: Some(expiry(wish.expires_in, wish.expires_at, asked.now)?),
         imported: false,
+        api_key: None,
+        replaces_namesake: false,
     };
     mint(&asked, &token, Duration::ZERO, &body.digest).await
 }
@@ -262,6 +264,8 @@ async fn import(
         channels: channels(wish.channels)?,
         expires_at: Some(expiry(wish.expires_in, wish.expires_at, asked.now)?),
         imported: true,
+        api_key: None,
+        replaces_namesake: false,
     };
     let digest = TokenDigest::of(wish.token.as_bytes());
     insert(&asked, &token, &digest, None, Duration::ZERO, &body.digest).await

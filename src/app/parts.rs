@@ -198,6 +198,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         limits,
         upstream: _,
         index: _,
+        sign_in,
         log,
         channels: _,
         found: _,
@@ -216,6 +217,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         ("cache.capacity", *capacity_bytes != started.cache.capacity_bytes),
         ("cache.scrub_rate", *scrub_bytes_per_second != started.cache.scrub_bytes_per_second),
         ("limits", limits != started.limits),
+        ("sign_in", *sign_in != started.sign_in),
         ("log", *log != started.log),
     ];
     keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

@@ -103,6 +103,8 @@ async fn insert_scoped(
         channels: channels.map(|names| names.iter().map(ChannelName::to_string).collect()),
         expires_at: Some(wish.expiry.after(now).map_err(|error| UsageError(error.to_string()))?),
         imported: wish.imported,
+        api_key: None,
+        replaces_namesake: false,
     };
     Ok(session.store.insert_token(&token, digest, &session.by, now, Duration::ZERO).await?.record)
 }

@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) upstream: Upstream,
     pub(super) index: Index,
+    pub(super) sign_in: SignIn,
     pub(super) log: logging::Config,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) channels: Vec<Channel>,
@@ -276,6 +277,47 @@ pub struct Index {
     pub memory: u64,
 }
 
+/// `[sign_in]`: how people sign in, and what their tools get by it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct SignIn {
+    pub(super) password: bool,
+    #[serde(with = "value::duration")]
+    pub(super) session_life: Duration,
+    #[serde(with = "value::duration")]
+    pub(super) api_key_life: Duration,
+    #[serde(with = "value::duration")]
+    pub(super) signing_key_life: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) default_channel: String,
+    pub(super) oidc: Oidc,
+}
+
+/// `sign_in.oidc`: the organization's OpenID provider; none without an issuer.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct Oidc {
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_secret: Option<ClientSecret>,
+    pub(super) user_claim: String,
+    pub(super) scopes: String,
+    pub(super) ca_file: PathBuf,
+    pub(super) title: String,
+}
+
+/// `client_secret`: the file or variable that holds it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table such as { file = \"…\" } or { env = \"…\" }")]
+pub(super) struct ClientSecret {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) env: Option<String>,
+}
+
 /// One of `[[channels]]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -444,6 +486,7 @@ impl Default for File {
             limits: Limits::default(),
             upstream: Upstream::default(),
             index: Index::default(),
+            sign_in: SignIn::default(),
             log: logging::Config::default(),
             channels: Vec::new(),
         }
@@ -518,6 +561,34 @@ impl Default for Limits {
             http2_cancelled_requests_max: 512,
             http2_keep_alive_interval: Duration::from_secs(20),
             http2_keep_alive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for SignIn {
+    fn default() -> Self {
+        Self {
+            password: true,
+            session_life: Duration::from_secs(12 * 3_600),
+            api_key_life: Duration::from_secs(90 * 24 * 3_600),
+            signing_key_life: Duration::from_secs(90 * 24 * 3_600),
+            secret_file: None,
+            default_channel: "repo/main".to_owned(),
+            oidc: Oidc::default(),
+        }
+    }
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            client_id: String::new(),
+            client_secret: None,
+            user_claim: "email".to_owned(),
+            scopes: "openid email profile".to_owned(),
+            ca_file: PathBuf::new(),
+            title: String::new(),
         }
     }
 }

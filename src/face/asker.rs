@@ -44,8 +44,8 @@ impl Shown {
         let digest = secret.digest();
         let what = match verifier.recall(&digest) {
             Some(lookup) => What::Remembered(lookup),
-            // Only what memory does not know is screened: the checksum costs a second digest.
-            None if secret.is_plausible() => What::Forgotten(digest),
+            // Only what memory does not know is screened: the checksum, or the signature, costs further digests.
+            None if verifier.is_plausible(&secret) => What::Forgotten(digest),
             None => What::Nonsense,
         };
         Self { carrier: Some(carrier), digest: Some(digest), what }

@@ -98,12 +98,14 @@ impl Verdict {
                 ("subscription_ended", "Subscription ended", "ended with the organization's subscription")
             }
             EndCause::SeatRemoved => ("seat_removed", "Seat removed", "ended with its user's seat"),
+            EndCause::UserDisabled => ("token_revoked", "Token revoked", "ended when its user was disabled"),
         };
         let when = token.token.end.as_ref().map(|end| format!(" on {}", end.at)).unwrap_or_default();
         let next = match cause {
             EndCause::Replaced => "Install the newer token",
             EndCause::SubscriptionEnded => "Ask your administrator about the subscription",
             EndCause::Revoked | EndCause::SeatRemoved => "Ask your administrator for a new one",
+            EndCause::UserDisabled => "Ask your administrator why",
         };
         Self::unauthorized(code, title, format!("The {token} {story}{when}. {next}."))
     }

@@ -3,6 +3,7 @@
 //! The right to be served for longer is none: when a token ends is not looked at, so that a token can make its own successor. The rule is
 //! transitive (a test holds it): what a made token makes, its maker could have made.
 
+use super::person::person_scopes;
 use crate::token::{Scope, Scopes, TokenRecord};
 
 /// A token that somebody wants, as far as it has rights.
@@ -14,6 +15,33 @@ pub struct Mint<'m> {
     pub channels: Option<&'m [String]>,
     /// Whose groups it has.
     pub holder: Holder<'m>,
+}
+
+/// Whoever makes a token, as far as they have rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minter<'m> {
+    scopes: Scopes,
+    channels: Option<&'m [String]>,
+    user: Option<&'m str>,
+    group: Option<&'m str>,
+}
+
+impl<'m> Minter<'m> {
+    /// A user who signed in, without any token.
+    pub fn person(user: &'m str) -> Self {
+        Self { scopes: person_scopes(), channels: None, user: Some(user), group: None }
+    }
+}
+
+impl<'m> From<&'m TokenRecord> for Minter<'m> {
+    fn from(token: &'m TokenRecord) -> Self {
+        Self {
+            scopes: token.scopes,
+            channels: token.channels.as_deref(),
+            user: token.user.as_deref(),
+            group: token.group.as_deref(),
+        }
+    }
 }
 
 /// Whose groups a token has.
@@ -58,16 +86,17 @@ pub enum Overreach {
 /// # Errors
 ///
 /// What it lacks.
-pub fn check_mint(minter: &TokenRecord, wanted: &Mint<'_>) -> Result<(), Overreach> {
+pub fn check_mint<'m>(minter: impl Into<Minter<'m>>, wanted: &Mint<'_>) -> Result<(), Overreach> {
+    let minter: Minter<'m> = minter.into();
     let lacking: Vec<_> = wanted.scopes.iter().filter(|&scope| !minter.scopes.cover(scope)).collect();
     if !lacking.is_empty() {
         return Err(Overreach::Scopes(Scopes::of(&lacking)));
     }
-    match (&minter.channels, wanted.channels) {
+    match (minter.channels, wanted.channels) {
         (None, _) => {}
         (Some(_), None) => return Err(Overreach::Channel(None)),
-        (Some(_), Some(channels)) => {
-            if let Some(other) = channels.iter().find(|name| minter.excludes_channel(name)) {
+        (Some(own), Some(channels)) => {
+            if let Some(other) = channels.iter().find(|name| !own.contains(name)) {
                 return Err(Overreach::Channel(Some(other.clone())));
             }
         }
@@ -76,8 +105,8 @@ pub fn check_mint(minter: &TokenRecord, wanted: &Mint<'_>) -> Result<(), Overrea
     let may_change_groups = minter.scopes.cover(Scope::ApiModifyGroup);
     let (is_own, whose) = match wanted.holder {
         Holder::Nobody => return Ok(()),
-        Holder::User(user) => (minter.user.as_deref() == Some(user), format!("user \"{user}\"")),
-        Holder::Group(group) => (minter.group.as_deref() == Some(group), format!("group \"{group}\"")),
+        Holder::User(user) => (minter.user == Some(user), format!("user \"{user}\"")),
+        Holder::Group(group) => (minter.group == Some(group), format!("group \"{group}\"")),
     };
     if is_own || may_change_groups { Ok(()) } else { Err(Overreach::Groups(whose)) }
 }

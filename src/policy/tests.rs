@@ -44,6 +44,7 @@ fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRec
         scopes: scopes.parse().unwrap(),
         channels: allowed.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         operator: false,
+        api_key: false,
         created_at: Timestamp::from_millis(0),
         expires_at: None,
         end: None,

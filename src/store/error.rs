@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::account::{EndsInThePast, GrantError, NameError, SubscriptionOver};
+use crate::account::{EmailError, EndsInThePast, GrantError, NameError, SubscriptionOver};
 use crate::token::{TokenId, TokenNameError};
 
 /// A store's refusal or failure. The messages name the store and the way out; the source says what the system reported.
@@ -40,6 +40,9 @@ pub enum StoreError {
     /// A name that nothing can have.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// An address that nobody can have.
+    #[error(transparent)]
+    Email(#[from] EmailError),
     /// A grant that cannot be.
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -158,6 +161,23 @@ pub enum Conflict {
         /// The group's name.
         name: String,
     },
+    /// The user's name is taken.
+    #[error("there is a user \"{0}\" already; `channelgate user show {0}` shows them")]
+    User(String),
+    /// The user can neither sign in nor be given anything.
+    #[error("user \"{0}\" is disabled; `channelgate user enable {0}` lets them in again")]
+    UserDisabled(String),
+    /// The user is somebody else at the OpenID provider.
+    #[error(
+        "the OpenID provider knows user \"{0}\" as somebody else; if that is over, `channelgate user unbind {0}` forgets it"
+    )]
+    Identity(String),
+    /// As many devices wait as can.
+    #[error("too many devices wait to be let in; try again in some minutes")]
+    Devices,
+    /// Another device has the code.
+    #[error("another device has this code; choose another one")]
+    DeviceCode,
 }
 
 /// What was looked for in vain.
@@ -179,6 +199,15 @@ pub enum Sought {
         /// The user.
         user: String,
     },
+    /// A user of this name.
+    #[error("there is no user \"{0}\"; `channelgate user list` shows those there are")]
+    User(String),
+    /// A seat of the user in any organization.
+    #[error("user \"{0}\" has no seat in any organization; `channelgate seat assign ORG {0}` gives them one")]
+    AnySeat(String),
+    /// A device that waits with the code.
+    #[error("no device waits with this code: it was used, it has expired, or it was mistyped; begin again on the device")]
+    Device,
     /// A group of an organization.
     #[error(
         "organization \"{organization}\" has no group \"{name}\"; `channelgate group list {organization}` shows those it has"
@@ -226,6 +255,7 @@ impl StoreError {
             Self::Outdated => ErrorKind::Outdated,
             Self::Repeated { .. } | Self::KeyReused => ErrorKind::Repeated,
             Self::Name(_)
+            | Self::Email(_)
             | Self::Grant(_)
             | Self::TokenName(_)
             | Self::Revealing(_)

@@ -13,7 +13,7 @@ use crate::token::{Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord};
 /// Who makes a change; the audit keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `cli:root@host`, `token:<id>`, `gate`.
+    /// `cli:root@host`, `token:<id>`, `user:<name>`, `gate`.
     pub name: String,
     /// From where, if it came over the network.
     pub from: Option<IpAddr>,
@@ -28,6 +28,11 @@ impl Actor {
     /// The gate itself.
     pub fn gate() -> Self {
         Self::local("gate")
+    }
+
+    /// A user who signed in, or whose tools did.
+    pub fn user(name: &str, from: Option<IpAddr>) -> Self {
+        Self { name: format!("user:{name}"), from }
     }
 }
 
@@ -47,6 +52,10 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     /// True for a token that another system issued.
     pub imported: bool,
+    /// The id of an API key, which acts as a user and whose value tells its id; `None` for any other token.
+    pub api_key: Option<TokenId>,
+    /// True for a scoped token that takes the place of a living one of its name, if that one acts as the same user: it ends at once.
+    pub replaces_namesake: bool,
 }
 
 impl NewToken {
@@ -63,7 +72,16 @@ impl NewToken {
     /// With the scope `repos`, which is what site and individual tokens have.
     fn of(organization: String, purpose: Purpose) -> Self {
         let scopes = Scopes::of(&[Scope::Repos]);
-        Self { organization, purpose, scopes, channels: None, expires_at: None, imported: false }
+        Self {
+            organization,
+            purpose,
+            scopes,
+            channels: None,
+            expires_at: None,
+            imported: false,
+            api_key: None,
+            replaces_namesake: false,
+        }
     }
 }
 

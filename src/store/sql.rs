@@ -12,6 +12,7 @@
 mod audit;
 mod bootstrap;
 mod change;
+mod devices;
 mod feed;
 mod gates;
 mod groups;
@@ -23,10 +24,13 @@ mod row;
 mod seats;
 mod seen;
 mod session;
+mod sessions;
+mod signing_keys;
 mod statement;
 mod sync;
 mod tokens;
 mod transfer;
+mod users;
 mod uses;
 
 use std::future::Future;

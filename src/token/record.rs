@@ -53,6 +53,8 @@ pub enum EndCause {
     SubscriptionEnded,
     /// Its user lost the seat.
     SeatRemoved,
+    /// Its user was disabled.
+    UserDisabled,
 }
 
 impl EndCause {
@@ -63,6 +65,7 @@ impl EndCause {
             Self::Replaced => "replaced",
             Self::SubscriptionEnded => "subscription_ended",
             Self::SeatRemoved => "seat_removed",
+            Self::UserDisabled => "user_disabled",
         }
     }
 }
@@ -126,7 +129,13 @@ impl FromStr for EndCause {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        let causes = [Self::Revoked, Self::Replaced, Self::SubscriptionEnded, Self::SeatRemoved];
+        let causes = [
+            Self::Revoked,
+            Self::Replaced,
+            Self::SubscriptionEnded,
+            Self::SeatRemoved,
+            Self::UserDisabled,
+        ];
         causes.into_iter().find(|cause| cause.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
     }
 }
@@ -167,6 +176,8 @@ pub struct TokenRecord {
     pub channels: Option<Vec<String>>,
     /// True for an operator's, which acts in every organization.
     pub operator: bool,
+    /// True for an API key: what a user's tools show to act as the user.
+    pub api_key: bool,
     /// When it was issued.
     pub created_at: Timestamp,
     /// From when on it no longer serves by itself; `None` for never.

@@ -11,8 +11,11 @@ use super::mint;
 pub struct Secret<'r>(&'r [u8]);
 
 impl<'r> Secret<'r> {
-    /// Longest credential that is looked at, in bytes; a longer one is unknown.
+    /// Longest credential that is looked at, in bytes; a longer one is unknown, unless it has the form of an API key.
     pub const BYTES_MAX: usize = 256;
+
+    /// Longest API key, in bytes.
+    pub const API_KEY_BYTES_MAX: usize = 1_024;
 
     /// Wraps a credential's bytes.
     pub fn new(bytes: &'r [u8]) -> Self {
@@ -25,8 +28,29 @@ impl<'r> Secret<'r> {
     }
 
     /// False for what this gate cannot have issued or imported: the wrong characters or length, or a wrong checksum in its own format.
-    /// Garbage costs no memory and no store query.
+    /// Garbage costs no memory and no store query. What has the form of an API key has yet to be [checked](super::ApiKeySet::check).
     pub fn is_plausible(&self) -> bool {
+        self.is_plain() || self.is_api_key_shaped()
+    }
+
+    /// True for three parts of base64url between full stops that begin as every JSON Web Token does (RFC 7515, section 3.1).
+    pub fn is_api_key_shaped(&self) -> bool {
+        if self.0.len() > Self::API_KEY_BYTES_MAX || !self.0.starts_with(mint::SIGNED_PREFIX.as_bytes()) {
+            return false;
+        }
+        let mut parts = self.0.split(|&byte| byte == b'.');
+        let is_base64url = |part: &[u8]| {
+            !part.is_empty() && part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        };
+        parts.by_ref().take(3).filter(|part| is_base64url(part)).count() == 3 && parts.next().is_none()
+    }
+
+    pub(super) fn bytes(&self) -> &'r [u8] {
+        self.0
+    }
+
+    /// Like [`is_plausible`](Self::is_plausible), of all that is no API key.
+    pub(super) fn is_plain(&self) -> bool {
         let shaped = (20..=Self::BYTES_MAX).contains(&self.0.len())
             && self.0.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
         shaped && (!self.0.starts_with(mint::PREFIX.as_bytes()) || mint::has_valid_checksum(self.0))

@@ -111,6 +111,7 @@ fn record(expires_at: Option<i64>, end: Option<(EndCause, i64)>) -> TokenRecord 
         scopes: Scopes::of(&[Scope::Repos]),
         channels: None,
         operator: false,
+        api_key: false,
         created_at: Timestamp::from_millis(0),
         expires_at: expires_at.map(Timestamp::from_millis),
         end: end.map(|(cause, at)| End { cause, at: Timestamp::from_millis(at), reason: None }),

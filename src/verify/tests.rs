@@ -57,6 +57,8 @@ impl Bench {
             channels: None,
             expires_at: None,
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         self.store
             .insert_token(&token, &digest(name), &Actor::gate(), NOW, Duration::ZERO)
@@ -356,6 +358,8 @@ async fn tokens_of_the_same_groups_hold_their_rights_once() {
             channels: None,
             expires_at: None,
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         bench.store.insert_token(&token, &digest(name), &Actor::gate(), NOW, Duration::ZERO).await.unwrap();
     }

@@ -164,6 +164,8 @@ async fn make(world: &World, gate: &Gate) -> Vec<String> {
             channels: channels.map(|chosen| chosen.iter().map(|&index| CHANNELS[index].to_owned()).collect()),
             expires_at: (is_scoped && token.expires).then(|| now.plus(Duration::from_secs(60))),
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         let minted = Minted::random().unwrap();
         let issued = store.insert_token(&new, &minted.digest(), &by, now, Duration::ZERO).await.unwrap();

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
     &["token", "account"],
     &["auth", "policy"],
     &["store", "upstream", "server"],
-    &["verify", "ledger", "cache"],
+    &["verify", "ledger", "cache", "keys"],
     &["index"],
     // What the faces share.
     &["face"],

@@ -63,6 +63,8 @@ impl Acme {
             channels: None,
             expires_at: None,
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         self.insert(token).await.unwrap()
     }

@@ -36,6 +36,10 @@ pub struct TokenView<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub operator: bool,
+    /// True for an API key: what the tools of its user show to act as the user.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub api_key: bool,
     /// How many times it was issued, this time included.
     pub generation: u32,
     /// What it may be used for.
@@ -49,7 +53,7 @@ pub struct TokenView<'a> {
     /// From when on it no longer serves by itself; `null` for never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
-    /// `active`, `expired`, `revoked`, `replaced`, `subscription_ended` or `seat_removed`.
+    /// `active`, `expired`, `revoked`, `replaced`, `subscription_ended`, `seat_removed` or `user_disabled`.
     #[schema(example = "active")]
     pub state: &'static str,
     /// When somebody ended it; in the future for one that was issued again with a grace and still serves.
@@ -131,6 +135,7 @@ impl<'a> TokenView<'a> {
             user: record.user.as_deref(),
             group: record.group.as_deref(),
             operator: record.operator,
+            api_key: record.api_key,
             generation: record.generation,
             scopes: record.scopes.iter().map(Scope::as_str).collect(),
             channels: record.channels.as_deref().unwrap_or_default(),

@@ -193,7 +193,7 @@ async fn has_table(connection: &mut SqliteConnection) -> Result<bool, Failure> {
 }
 
 /// The schema's history.
-const HISTORY: [(i64, &str, &str); 7] = [
+const HISTORY: [(i64, &str, &str); 8] = [
     (1, "organizations, tokens and the feed", include_str!("migrations/0001_tokens.sql")),
     (2, "seats, groups, the audit and last use", include_str!("migrations/0002_model.sql")),
     (3, "operators' tokens and the keys of requests", include_str!("migrations/0003_api.sql")),
@@ -201,6 +201,7 @@ const HISTORY: [(i64, &str, &str); 7] = [
     (5, "grants of packages and labels", include_str!("migrations/0005_views.sql")),
     (6, "when artifacts were first seen", include_str!("migrations/0006_seen.sql")),
     (7, "the gates", include_str!("migrations/0007_gates.sql")),
+    (8, "people who sign in, and API keys", include_str!("migrations/0008_people.sql")),
 ];
 
 fn told(path: &Path, failure: Failure) -> StoreError {

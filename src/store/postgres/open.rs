@@ -171,11 +171,12 @@ async fn is_ours(connection: &mut PgConnection, name: &str) -> Result<bool, Fail
 }
 
 /// The schema's history, which begins where SQLite's was when PostgreSQL came.
-const HISTORY: [(i64, &str, &str); 4] = [
+const HISTORY: [(i64, &str, &str); 5] = [
     (4, "the schema as it was when PostgreSQL came", include_str!("migrations/0004_schema.sql")),
     (5, "grants of packages and labels", include_str!("migrations/0005_views.sql")),
     (6, "when artifacts were first seen", include_str!("migrations/0006_seen.sql")),
     (7, "the gates", include_str!("migrations/0007_gates.sql")),
+    (8, "people who sign in, and API keys", include_str!("migrations/0008_people.sql")),
 ];
 
 /// Where it is kept which migrations were applied. Not under the driver's usual name: other programs use that.

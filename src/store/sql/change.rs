@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::session::Session;
 use super::{Failure, audit, feed, keys};
-use crate::account::{Grant, Group, Organization, Seat};
+use crate::account::{Grant, Group, Organization, Seat, User};
 use crate::clock::Timestamp;
 use crate::store::{Actor, Expected, Store, StoreError, Subject, Terms, Version};
 use crate::token::{Scope, TokenRecord};
@@ -146,8 +146,15 @@ pub(super) fn token(record: &TokenRecord) -> Value {
         "end_cause": end.map(|end| end.cause.as_str()),
         "end_reason": end.and_then(|end| end.reason.as_deref()),
     });
-    if let Some(token) = token.as_object_mut().filter(|_| record.operator) {
-        token.insert("operator".to_owned(), true.into());
+    for (is_so, word) in [(record.operator, "operator"), (record.api_key, "api_key")] {
+        if let Some(token) = token.as_object_mut().filter(|_| is_so) {
+            token.insert(word.to_owned(), true.into());
+        }
     }
     token
+}
+
+/// A user as the audit tells of them.
+pub(super) fn user(user: &User) -> Value {
+    json!({ "email": user.email, "has_password": user.has_password, "disabled_at": user.disabled_at })
 }

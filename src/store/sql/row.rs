@@ -6,18 +6,18 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::statement::Row;
-use crate::account::{Organization, Permission, Seat, Subscription};
+use crate::account::{Organization, Permission, Seat, Subscription, User};
 use crate::auth::Carrier;
 use crate::clock::Timestamp;
 use crate::store::{LastUse, Refused, Used};
-use crate::token::{End, TokenDigest, TokenId, TokenRecord};
+use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord};
 
 /// The columns that [`token`] reads, of `tokens` as `t` and `organizations` as `o`. A token ends with the subscription that it was issued
 /// under, which its own row does not tell.
 macro_rules! token_columns {
     () => {
         "t.id, t.kind, t.organization_id, o.name AS organization, t.name, t.user_name, t.scopes, t.channels, \
-         t.generation, t.operator, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, \
+         t.generation, t.operator, t.api_key, t.ended_with_user, (SELECT g.name FROM groups g WHERE g.id = t.acts_as_group_id) AS group_name, \
          t.created_at, t.expires_at, t.ended_at, t.end_cause, t.end_reason, \
          (SELECT c.cancelled_at FROM cancellations c WHERE c.organization_id = t.organization_id \
          AND c.subscription_number = t.subscription_number) AS cancelled_at"
@@ -42,7 +42,12 @@ pub(super) fn token(row: &Row) -> Result<TokenRecord, sqlx::Error> {
     let channels: Option<String> = row.read("channels")?;
     let end = match (time(row, "ended_at")?, row.read::<Option<String>>("end_cause")?) {
         (Some(at), Some(cause)) => {
-            Some(End { cause: cause.parse().map_err(decode)?, at, reason: row.read("end_reason")? })
+            let cause = if row.is("ended_with_user")? {
+                EndCause::UserDisabled
+            } else {
+                cause.parse().map_err(decode)?
+            };
+            Some(End { cause, at, reason: row.read("end_reason")? })
         }
         _ => None,
     };
@@ -58,6 +63,7 @@ pub(super) fn token(row: &Row) -> Result<TokenRecord, sqlx::Error> {
         scopes: row.read::<String>("scopes")?.parse().map_err(decode)?,
         channels: channels.map(|json| serde_json::from_str(&json)).transpose().map_err(decode)?,
         operator: row.is("operator")?,
+        api_key: row.is("api_key")?,
         created_at: Timestamp::from_millis(row.read("created_at")?),
         expires_at: time(row, "expires_at")?,
         end,
@@ -99,6 +105,25 @@ pub(super) fn seat(row: &Row) -> Result<Seat, sqlx::Error> {
         user: row.read("user_name")?,
         role: row.read::<String>("role")?.parse().map_err(decode)?,
         assigned_at: Timestamp::from_millis(row.read("assigned_at")?),
+    })
+}
+
+/// The columns that [`user`] reads, of `users` as `u`.
+macro_rules! user_columns {
+    () => {
+        "u.name, u.email, CAST(CASE WHEN u.password_hash IS NULL THEN 0 ELSE 1 END AS bigint) AS has_password, u.created_at, u.disabled_at"
+    };
+}
+pub(super) use user_columns;
+
+/// Reads a user.
+pub(super) fn user(row: &Row) -> Result<User, sqlx::Error> {
+    Ok(User {
+        name: row.read("name")?,
+        email: row.read("email")?,
+        has_password: row.is("has_password")?,
+        created_at: Timestamp::from_millis(row.read("created_at")?),
+        disabled_at: time(row, "disabled_at")?,
     })
 }
 

@@ -10,7 +10,7 @@ use super::change::{self, Change, Story};
 use super::row::{token_columns, token_lives};
 use super::session::Session;
 use super::statement::{Row, sql};
-use super::{Failure, groups, organizations, row, seats};
+use super::{Failure, groups, organizations, row, seats, users};
 use crate::account::Organization;
 use crate::clock::Timestamp;
 use crate::conda::redact::MASK;
@@ -32,8 +32,8 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization, or the seat or group that it needs; [`ErrorKind::Conflict`](crate::store::ErrorKind::Conflict) for a scoped token whose
-    /// name a living token has, any token whose value is known, and any token of an organization whose subscription is cancelled or over
-    /// for too long; [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for a name that cannot be or holds a token's value.
+    /// name a living token has, unless it [takes its place](NewToken::replaces_namesake), any token whose value is known, any token of an
+    /// organization whose subscription is cancelled or over for too long, and any that acts as a user who is disabled; [`ErrorKind::Invalid`](crate::store::ErrorKind::Invalid) for a name that cannot be or holds a token's value.
     pub async fn insert_token(
         &self,
         token: &NewToken,
@@ -137,7 +137,11 @@ impl Store {
         organization: &str,
         name: &str,
     ) -> Result<Option<TokenRecord>, StoreError> {
-        self.call(async { Ok(latest_named(&mut self.reader().await?, organization, name).await?) }).await
+        self.call(async {
+            let latest = latest_named(&mut self.reader().await?, organization, name).await?;
+            Ok(latest.map(|(record, _)| record))
+        })
+        .await
     }
 
     /// The token whose place a new one would take: the living site token, or the living individual one of `user`. Not one in its grace.
@@ -174,13 +178,7 @@ impl Store {
         self.call(async {
             let mut reader = self.reader().await?;
             let organization = organizations::demand(&mut reader, organization).await?;
-            let (created_at, id) = match after {
-                None => (i64::MIN, Uuid::nil()),
-                Some(id) => {
-                    let last = find(&mut reader, id).await?.ok_or(Sought::Token(id))?;
-                    (last.created_at.as_millis(), id.0)
-                }
-            };
+            let (created_at, id) = behind(&mut reader, after).await?;
             let rows = sql(concat!(
                 "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
                 token_columns!(),
@@ -191,6 +189,51 @@ impl Store {
             .bind(organization.id)
             .bind(created_at)
             .bind(id)
+            .bind(limit)
+            .fetch_all(&mut reader)
+            .await?;
+            Ok(rows.iter().map(listed).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// At most `limit` living tokens that belong to a user or act as one, of one organization or of all in which they have a seat, oldest
+    /// first, beginning behind the token `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::store::ErrorKind::NotFound) without the organization or the token to begin behind.
+    pub async fn tokens_of_user(
+        &self,
+        user: &str,
+        organization: Option<&str>,
+        after: Option<TokenId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.call(async {
+            let mut reader = self.reader().await?;
+            let organization = match organization {
+                None => None,
+                Some(name) => Some(organizations::demand(&mut reader, name).await?.id),
+            };
+            let (created_at, id) = behind(&mut reader, after).await?;
+            let rows = sql(concat!(
+                "SELECT u.used_at, u.carrier, u.address, u.refused_at, u.refused_code, u.refusals, ",
+                token_columns!(),
+                " FROM seats s JOIN organizations o ON o.id = s.organization_id",
+                " JOIN tokens t ON t.organization_id = s.organization_id AND t.user_name = s.user_name",
+                " LEFT JOIN token_uses u ON u.token_id = t.id",
+                " WHERE s.user_name = $1 AND s.organization_id = coalesce($2, s.organization_id)",
+                " AND (t.created_at, t.id) > ($3, $4) AND ",
+                token_lives!("$5"),
+                " ORDER BY t.created_at, t.id LIMIT $6"
+            ))
+            .bind(user)
+            .bind(organization)
+            .bind(created_at)
+            .bind(id)
+            .bind(now)
             .bind(limit)
             .fetch_all(&mut reader)
             .await?;
@@ -262,6 +305,10 @@ pub(super) async fn insert(
     }
     if let Some(user) = token.purpose.user() {
         seats::demand(change.session(), organization.id, &organization.name, user).await?;
+        // One who only has a seat is no user yet.
+        if users::find(change.session(), user).await?.is_some_and(|user| user.is_disabled()) {
+            return Err(Conflict::UserDisabled(user.to_owned()).into());
+        }
     }
     let subscribed = expiry(&organization, now)?;
     let mut group = None;
@@ -270,20 +317,16 @@ pub(super) async fn insert(
             (subscribed, replace(change, organization.id, token.purpose.user(), grace).await?)
         }
         Purpose::Scoped { name, acts_as } => {
-            let namesake = latest_named(change.session(), &organization.name, name).await?;
-            if namesake.is_some_and(|namesake| namesake.state(now) == TokenState::Live) {
-                let organization = token.organization.clone();
-                return Err(Conflict::TokenName { organization, name: name.clone() }.into());
-            }
+            let replaced = replace_namesake(change, &organization.name, name, token).await?;
             if let Some(ActsAs::Group(name)) = acts_as {
                 group =
                     Some(groups::demand(change.session(), organization.id, &organization.name, name).await?);
             }
-            (token.expires_at, Replacement::default())
+            (token.expires_at, replaced)
         }
     };
     let record = TokenRecord {
-        id: TokenId(Uuid::new_v4()),
+        id: token.api_key.unwrap_or_else(|| TokenId(Uuid::new_v4())),
         kind: token.purpose.kind(),
         organization_id: organization.id,
         organization: organization.name.into(),
@@ -294,6 +337,7 @@ pub(super) async fn insert(
         scopes: token.scopes,
         channels: token.channels.clone(),
         operator: token.purpose.is_operators(),
+        api_key: token.api_key.is_some(),
         created_at: now,
         expires_at,
         end: None,
@@ -375,7 +419,7 @@ pub(super) async fn end_of_user(
     .bind(user)
     .bind(change.now)
     .bind(end.at)
-    .bind(end.cause.as_str())
+    .bind(kept_cause(end.cause))
     .bind(&end.reason)
     .execute(change.session())
     .await?;
@@ -442,6 +486,28 @@ async fn replace(
     Ok(Replacement { before, living: was_alive.then_some(record) })
 }
 
+/// Ends the living token of the new one's name, if it may take its place; without one nothing is to do.
+async fn replace_namesake(
+    change: &mut Change,
+    organization: &str,
+    name: &str,
+    token: &NewToken,
+) -> Result<Replacement, Failure> {
+    let namesake = latest_named(change.session(), organization, name).await?;
+    let Some((record, digest)) = namesake.filter(|(record, _)| record.state(change.now) == TokenState::Live) else {
+        return Ok(Replacement::default());
+    };
+    let is_of_same = record.user.is_some() && record.user.as_deref() == token.purpose.user();
+    if !(token.replaces_namesake && is_of_same) {
+        let (organization, name) = (organization.to_owned(), name.to_owned());
+        return Err(Conflict::TokenName { organization, name }.into());
+    }
+    let before = Some((record.id.to_string(), change::token(&record)));
+    let end = End { cause: EndCause::Replaced, at: change.now, reason: None };
+    let living = set_end(change, record, &digest, &end).await?;
+    Ok(Replacement { before, living: Some(living) })
+}
+
 /// How many times such a token will have been issued with the next one.
 async fn generation(
     session: &mut Session,
@@ -478,8 +544,8 @@ async fn insert_row(
     let channels = record.channels.as_ref().map(serde_json::to_string).transpose();
     sql(
         "INSERT INTO tokens (id, digest, kind, organization_id, name, user_name, acts_as_group_id, generation, scopes, \
-         channels, operator, created_at, expires_at, subscription_number) \
-         SELECT $1, $2, $3, id, $5, $6, $7, $8, $9, $10, $11, $12, $13, subscription_number FROM organizations WHERE id = $4",
+         channels, operator, api_key, created_at, expires_at, subscription_number) \
+         SELECT $1, $2, $3, id, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, subscription_number FROM organizations WHERE id = $4",
     )
     .bind(record.id.0)
     .bind(digest)
@@ -492,6 +558,7 @@ async fn insert_row(
     .bind(record.scopes.to_string())
     .bind(channels.map_err(|error| sqlx::Error::Encode(error.into()))?)
     .bind(record.operator)
+    .bind(record.api_key)
     .bind(record.created_at)
     .bind(record.expires_at)
     .execute(session)
@@ -500,21 +567,30 @@ async fn insert_row(
 }
 
 /// Ends a token, makes verifiers forget it, and returns it as it is then.
-async fn set_end(
+pub(super) async fn set_end(
     change: &mut Change,
     record: TokenRecord,
     digest: &TokenDigest,
     end: &End,
 ) -> Result<TokenRecord, sqlx::Error> {
-    sql("UPDATE tokens SET ended_at = $1, end_cause = $2, end_reason = $3 WHERE id = $4")
+    sql("UPDATE tokens SET ended_at = $1, end_cause = $2, end_reason = $3, ended_with_user = $4 WHERE id = $5")
         .bind(end.at)
-        .bind(end.cause.as_str())
+        .bind(kept_cause(end.cause))
         .bind(&end.reason)
+        .bind(end.cause == EndCause::UserDisabled)
         .bind(record.id.0)
         .execute(change.session())
         .await?;
     change.tell(Subject::Token(*digest)).await?;
     Ok(TokenRecord { end: Some(end.clone()), ..record })
+}
+
+/// The word that is kept of a cause: what ended with its user was revoked, to a gate that does not know better.
+fn kept_cause(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::UserDisabled => EndCause::Revoked.as_str(),
+        EndCause::Revoked | EndCause::Replaced | EndCause::SubscriptionEnded | EndCause::SeatRemoved => cause.as_str(),
+    }
 }
 
 /// Why a token is ended, with its value and all others masked. One that was imported is known by its digest only.
@@ -543,9 +619,9 @@ async fn latest_named(
     session: &mut Session,
     organization: &str,
     name: &str,
-) -> Result<Option<TokenRecord>, sqlx::Error> {
+) -> Result<Option<(TokenRecord, TokenDigest)>, sqlx::Error> {
     let row = sql(concat!(
-        "SELECT ",
+        "SELECT t.digest, ",
         token_columns!(),
         " FROM organizations o JOIN tokens t ON t.organization_id = o.id",
         " WHERE o.name = $1 AND t.name = $2 ORDER BY t.generation DESC LIMIT 1"
@@ -554,7 +630,18 @@ async fn latest_named(
     .bind(name)
     .fetch_optional(session)
     .await?;
-    row.as_ref().map(row::token).transpose()
+    row.as_ref().map(row::token_and_digest).transpose()
+}
+
+/// Where a list by age begins that goes on behind a token.
+async fn behind(session: &mut Session, after: Option<TokenId>) -> Result<(i64, Uuid), Failure> {
+    match after {
+        None => Ok((i64::MIN, Uuid::nil())),
+        Some(id) => {
+            let last = find(session, id).await?.ok_or(Sought::Token(id))?;
+            Ok((last.created_at.as_millis(), id.0))
+        }
+    }
 }
 
 fn listed(row: &Row) -> Result<Listed, sqlx::Error> {

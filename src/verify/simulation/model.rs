@@ -107,6 +107,7 @@ impl World {
                 scopes: Scopes::of(&[Scope::Repos]),
                 channels: None,
                 operator: false,
+                api_key: false,
                 created_at: at,
                 expires_at: None,
                 end: ended.then_some(End { cause: EndCause::Revoked, at, reason: None }),

@@ -65,6 +65,8 @@ impl Stage {
             channels: channels.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
             expires_at: None,
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         self.keep(&token, &minted).await
     }

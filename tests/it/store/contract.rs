@@ -3,6 +3,7 @@
 mod gates;
 mod groups;
 pub(crate) mod life;
+mod people;
 mod records;
 mod seen;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use gates::*;
 use groups::*;
 use life::*;
+use people::*;
 use records::*;
 use seen::*;
 
@@ -67,6 +69,18 @@ macro_rules! every_backend {
             every_backend!(@ $open: audit_is_read_by_organization_time_and_page);
             every_backend!(@ $open: audit_since_a_moment_is_complete_though_a_clock_was_set_back);
             every_backend!(@ $open: last_use_is_kept_with_its_token);
+            every_backend!(@ $open: users_are_created_once_and_listed_by_name);
+            every_backend!(@ $open: password_set_takes_the_place_of_the_former_and_ends_sessions);
+            every_backend!(@ $open: sessions_end_by_time_by_hand_and_by_number);
+            every_backend!(@ $open: user_disabled_loses_keys_sessions_and_approvals_at_once);
+            every_backend!(@ $open: identities_are_bound_to_one_user_each);
+            every_backend!(@ $open: seats_of_a_user_are_listed_oldest_first);
+            every_backend!(@ $open: device_is_let_in_by_a_person_once);
+            every_backend!(@ $open: device_that_is_denied_or_forgotten_stays_out);
+            every_backend!(@ $open: devices_that_wait_are_bounded);
+            every_backend!(@ $open: namesakes_of_one_user_take_each_others_place);
+            every_backend!(@ $open: tokens_of_a_user_are_those_that_live_and_act_as_them);
+            every_backend!(@ $open: signing_key_is_added_by_one_gate_of_many);
             every_backend!(@ $open: gates_are_listed_as_they_last_said_of_themselves);
             every_backend!(@ $open: gates_that_are_dead_are_forgotten);
             every_backend!(@ $open: first_recorded_artifacts_are_the_baseline);

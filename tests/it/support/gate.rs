@@ -172,6 +172,8 @@ impl Gate {
             channels: channels.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
             expires_at: expires_at.map(|at| at.parse().unwrap()),
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         let issued = self
             .store()

@@ -36,6 +36,8 @@ async fn grant(gate: &Gate, group: &str, packages: &[&str], labels: &[&str]) -> 
         channels: None,
         expires_at: None,
         imported: false,
+        api_key: None,
+        replaces_namesake: false,
     };
     store.insert_token(&token, &minted.digest(), &by, now, Duration::ZERO).await.unwrap();
     gate.app.verifier().catch_up().await.unwrap();

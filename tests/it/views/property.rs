@@ -187,6 +187,8 @@ impl Case {
                 channels: None,
                 expires_at: None,
                 imported: false,
+                api_key: None,
+                replaces_namesake: false,
             };
             store.insert_token(&token, &minted.digest(), &by, now, Duration::ZERO).await.unwrap();
             tokens.push((name, minted));

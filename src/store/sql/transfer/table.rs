@@ -22,13 +22,18 @@ pub(super) struct Table {
 }
 
 /// All of them; a row only refers to rows of tables before its own. Not `gates`, which is about those who use the store.
-pub(super) const TABLES: [Table; 16] = [
+pub(super) const TABLES: [Table; 21] = [
     Table { condition: Some("name <> 'migrating_from'"), ..table("meta", &["name"]) },
     // Early: it is by the audit that a copy is told from another store.
     Table { is_appended: true, ..table("audit", &["seq"]) },
     table("organizations", &["id"]),
     table("cancellations", &["organization_id", "subscription_number"]),
     table("seats", &["organization_id", "user_name"]),
+    table("users", &["name"]),
+    table("identities", &["issuer", "subject"]),
+    table("sessions", &["digest"]),
+    table("device_authorizations", &["device_digest"]),
+    table("signing_keys", &["kid"]),
     table("groups", &["id"]),
     table("group_members", &["group_id", "user_name"]),
     table("restrictions", &["organization_id", "channel"]),

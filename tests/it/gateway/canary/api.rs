@@ -187,6 +187,8 @@ async fn root(store: &Store) -> String {
         channels: None,
         expires_at: None,
         imported: false,
+        api_key: None,
+        replaces_namesake: false,
     };
     let now = "2026-11-01T00:00:00Z".parse().unwrap();
     store.insert_token(&token, &minted.digest(), &Actor::gate(), now, Duration::ZERO).await.unwrap();

@@ -46,6 +46,8 @@ pub(super) async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
             channels: None,
             expires_at: None,
             imported: false,
+            api_key: None,
+            replaces_namesake: false,
         };
         let digest = TokenDigest::of(value.as_bytes());
         let issued = store.insert_token(&token, &digest, &Actor::gate(), now, Duration::ZERO).await.unwrap();
