@@ -1,0 +1,139 @@
+//! How long do clients wait while the server is half busy, beside nginx at the same rate, and while somebody floods it with garbage?
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::{Asking, Crowd, Goal};
+use super::open_loop::{Stream, Waits, run};
+use super::place::File;
+use super::report::{Figures, Row, quantile};
+use super::rounds::{TOKENS, meet_tokens, order, requests};
+use super::stage::{Server, Stage};
+use super::workload::Bounds;
+
+/// Who is measured in [`beside_nginx`].
+pub(crate) const SERVERS: [Server; 2] = [Server::Gate, Server::Map];
+
+/// S at half of what the slower of the two can do, the same rate for both.
+pub(crate) async fn beside_nginx(
+    stage: &Stage,
+    rounds: usize,
+    seconds: f64,
+) -> io::Result<(Vec<Row>, Vec<Figures>)> {
+    let mut most = Vec::new();
+    for server in SERVERS {
+        meet_tokens(stage, server, false).await?;
+        most.push(saturation(stage, server).await?);
+    }
+    let rate = most.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;
+    println!("latency: at most {:.0} and {:.0} requests/s; asked at {rate:.0}", most[0], most[1]);
+    let mut waits: [Vec<Waits>; 2] = Default::default();
+    for round in 0..rounds {
+        for at in order(SERVERS.len(), round) {
+            let stream = valid(stage, SERVERS[at], rate);
+            let goal = stage.goal(SERVERS[at], false);
+            let time = Duration::from_secs_f64(seconds);
+            waits[at].extend(run(&goal, &[stream], time, round as u64 + 1).await?);
+            stage.empty_logs();
+        }
+    }
+    let mut rows = Vec::new();
+    let mut figures = vec![Figures { who: "both".into(), what: "requests/s".into(), values: vec![rate] }];
+    for (title, at) in QUANTILES {
+        let of =
+            |waits: &[Waits]| waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>();
+        let (gate, map) = (of(&waits[0]), of(&waits[1]));
+        let title = format!("S, {title} latency at 50 % load");
+        rows.push(Row::paired(&title, Server::Map.name(), None, (&gate, &map), "µs"));
+        for (server, values) in SERVERS.iter().zip([gate, map]) {
+            figures.push(Figures { who: server.name().into(), what: title.clone(), values });
+        }
+    }
+    Ok((rows, figures))
+}
+
+/// S at a modest rate, without a flood and with ten unknown tokens for each valid request, both in each round.
+pub(crate) async fn under_flood(
+    stage: &Stage,
+    rounds: usize,
+    seconds: f64,
+) -> io::Result<(Vec<Row>, Vec<Figures>)> {
+    meet_tokens(stage, Server::Gate, false).await?;
+    let most = saturation(stage, Server::Gate).await?;
+    // With the flood as many requests as in the row above it: half of what the gate can do.
+    let rate = most / 2.0 / (1.0 + GARBAGE);
+    println!("flood: {rate:.0} valid requests/s, {:.0} of garbage", GARBAGE * rate);
+    let goal = stage.goal(Server::Gate, false);
+    let time = Duration::from_secs_f64(seconds);
+    let mut waits: [Vec<Waits>; 2] = Default::default();
+    for round in 0..rounds {
+        for at in order(2, round) {
+            let mut streams = vec![valid(stage, Server::Gate, rate)];
+            if at == 1 {
+                streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate));
+            }
+            let mut of_streams = run(&goal, &streams, time, round as u64 + 1).await?;
+            waits[at].push(of_streams.swap_remove(0));
+            stage.empty_logs();
+        }
+    }
+    let rates = vec![rate, GARBAGE * rate];
+    let mut rows = Vec::new();
+    let mut figures =
+        vec![Figures { who: "gate".into(), what: "requests/s, valid and garbage".into(), values: rates }];
+    for (title, at) in QUANTILES {
+        let of =
+            |waits: &[Waits]| waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>();
+        let (calm, flooded) = (of(&waits[0]), of(&waits[1]));
+        let bounds = (title == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
+        let title = format!("token flood, valid {title}");
+        rows.push(Row::paired(&title, "gate, no flood", bounds, (&flooded, &calm), "µs"));
+        figures.push(Figures { who: "gate, flood".into(), what: title.clone(), values: flooded });
+        figures.push(Figures { who: "gate, no flood".into(), what: title, values: calm });
+    }
+    Ok((rows, figures))
+}
+
+/// Requests per second that a server answers, asked by as many as can be.
+async fn saturation(stage: &Stage, server: Server) -> io::Result<f64> {
+    let asking = Asking {
+        requests: requests(stage, server, File::S, TOKENS, false),
+        bytes: File::S.bytes(),
+        connections: CONNECTIONS,
+        closes: false,
+    };
+    let goal: Goal = stage.goal(server, false);
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        let tally = Crowd::gather(&goal, &asking).await?.press(Duration::from_secs(1)).await?;
+        rates.push(tally.requests as f64 / tally.elapsed.as_secs_f64());
+    }
+    stage.empty_logs();
+    Ok(quantile(&rates, 0.5))
+}
+
+fn valid(stage: &Stage, server: Server, rate: f64) -> Stream {
+    let requests = requests(stage, server, File::S, TOKENS, false);
+    Stream { requests, rate, connections: CONNECTIONS, expected: &[200] }
+}
+
+/// Requests with tokens that nobody has, another one each: well-formed, as somebody makes them who knows the program.
+fn garbage(count: usize, rate: f64) -> Stream {
+    let request = |_| {
+        let token = channelgate::token::Minted::random().unwrap();
+        Server::Gate.request(token.expose(), File::S.name(), false)
+    };
+    let requests = Arc::new((0..count.max(1)).map(request).collect());
+    // Whatever the gate does against a flood is right, but for letting it in.
+    Stream { requests, rate, connections: CONNECTIONS, expected: &[401, 403, 429, 503] }
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+const QUANTILES: [(&str, f64); 3] = [("median", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+const CONNECTIONS: usize = 64;
+/// For each valid request.
+const GARBAGE: f64 = 10.0;

@@ -1,0 +1,155 @@
+//! Requests that come when they come, whether the ones before are answered or not, as those of many clients do. How long one takes is
+//! counted from when it was due, also if it had to wait for a connection: a server that stalls is not let off the requests of that time.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+use super::load::{Goal, Wire};
+
+/// Requests of one kind.
+pub(crate) struct Stream {
+    /// Whole requests, used in turn.
+    pub(crate) requests: Arc<Vec<Vec<u8>>>,
+    /// How many a second, on average; they come as those of many clients do who do not know of each other.
+    pub(crate) rate: f64,
+    /// How many are asked at once; further ones wait, and that counts.
+    pub(crate) connections: usize,
+    /// What their answers must be.
+    pub(crate) expected: &'static [u16],
+}
+
+/// How long the requests of one stream took, sorted.
+pub(crate) struct Waits(Vec<Duration>);
+
+impl Waits {
+    /// Such that this part of them took no longer.
+    pub(crate) fn quantile(&self, at: f64) -> Duration {
+        let place = (self.0.len() as f64 * at).ceil() as usize;
+        self.0[place.clamp(1, self.0.len()) - 1]
+    }
+}
+
+/// Asks for all streams at once for some time, and tells how long each one's requests took.
+pub(crate) async fn run(
+    goal: &Goal,
+    streams: &[Stream],
+    time: Duration,
+    seed: u64,
+) -> io::Result<Vec<Waits>> {
+    let mut lanes = Vec::new();
+    for stream in streams {
+        lanes.push(Lane::open(goal, stream).await?);
+    }
+    let mut waits = Vec::new();
+    let begun: Vec<_> = lanes
+        .into_iter()
+        .zip(streams)
+        .enumerate()
+        .map(|(number, (lane, stream))| {
+            let random = Random(seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            lane.begin(stream.rate, time, random)
+        })
+        .collect();
+    for mut askers in begun {
+        let mut all = Vec::new();
+        while let Some(asked) = askers.join_next().await {
+            all.extend(asked.unwrap()?);
+        }
+        all.sort_unstable();
+        waits.push(Waits(all));
+    }
+    Ok(waits)
+}
+
+/// The connections of one stream.
+struct Lane {
+    wires: Vec<Wire>,
+    requests: Arc<Vec<Vec<u8>>>,
+    expected: &'static [u16],
+}
+
+impl Lane {
+    async fn open(goal: &Goal, stream: &Stream) -> io::Result<Self> {
+        let mut wires = Vec::new();
+        for _ in 0..stream.connections {
+            wires.push(Wire::connect(goal).await?);
+        }
+        Ok(Self { wires, requests: Arc::clone(&stream.requests), expected: stream.expected })
+    }
+
+    /// Requests are due from now on; the tasks end when all were answered.
+    fn begin(self, rate: f64, time: Duration, random: Random) -> JoinSet<io::Result<Vec<Duration>>> {
+        let (due, queue) = unbounded_channel();
+        thread::spawn(move || pace(&due, rate, time, random));
+        let queue = Arc::new(Mutex::new(queue));
+        let turn = Arc::new(AtomicUsize::new(0));
+        let mut askers = JoinSet::new();
+        for wire in self.wires {
+            askers.spawn(ask(
+                wire,
+                Arc::clone(&queue),
+                Arc::clone(&self.requests),
+                Arc::clone(&turn),
+                self.expected,
+            ));
+        }
+        askers
+    }
+}
+
+async fn ask(
+    mut wire: Wire,
+    queue: Arc<Mutex<UnboundedReceiver<Instant>>>,
+    requests: Arc<Vec<Vec<u8>>>,
+    turn: Arc<AtomicUsize>,
+    expected: &'static [u16],
+) -> io::Result<Vec<Duration>> {
+    let mut waits = Vec::new();
+    loop {
+        let due = queue.lock().await.recv().await;
+        let Some(due) = due else { return Ok(waits) };
+        let at = turn.fetch_add(1, Ordering::Relaxed);
+        wire.exchange(&requests[at % requests.len()], expected).await?;
+        waits.push(due.elapsed());
+    }
+}
+
+/// Tells when requests are due. A thread, because the runtime's timers know milliseconds only.
+fn pace(due: &UnboundedSender<Instant>, rate: f64, time: Duration, mut random: Random) {
+    // Else the system would be late by some 50 µs, to save power.
+    rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).unwrap();
+    let began = Instant::now();
+    let mut at = Duration::ZERO;
+    loop {
+        at += Duration::from_secs_f64(random.exponential() / rate);
+        if at > time {
+            return;
+        }
+        // What is late already goes out at once.
+        thread::sleep(at.saturating_sub(began.elapsed()));
+        if due.send(began + at).is_err() {
+            return;
+        }
+    }
+}
+
+/// The same in every run: xorshift.
+struct Random(u64);
+
+impl Random {
+    /// Of mean 1.
+    fn exponential(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let uniform = ((self.0 >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        -uniform.ln()
+    }
+}
