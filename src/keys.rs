@@ -66,7 +66,9 @@ pub enum KeyringError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A key in the store is not sealed under this gate's secret.
-    #[error("the signing key {0} in the store was sealed by another secret than this gate's; all gates over one store need the same file (sign_in.secret_file)")]
+    #[error(
+        "the signing key {0} in the store was sealed by another secret than this gate's; all gates over one store need the same file (sign_in.secret_file)"
+    )]
     OtherSecret(String),
     /// The random source, while a new one was made.
     #[error(transparent)]
@@ -83,7 +85,12 @@ impl Keyring {
     /// A keyring that has read no key yet.
     pub fn new(store: Store, secret: GateSecret, config: Config) -> Self {
         let verifying = ApiKeySet::new(config.issuer.clone(), Vec::new());
-        Self { store, secret, config: Arc::new(config), verifying: Arc::new(ArcSwap::from_pointee(verifying)) }
+        Self {
+            store,
+            secret,
+            config: Arc::new(config),
+            verifying: Arc::new(ArcSwap::from_pointee(verifying)),
+        }
     }
 
     /// What verifies API keys, as far as it was read; it changes as keys are read.
@@ -123,7 +130,8 @@ impl Keyring {
     ) -> Result<(Issued, Minted), KeyringError> {
         let id = TokenId(Uuid::new_v4());
         // What it says has whole seconds, and so has what is kept.
-        let expires_at = Timestamp::from_millis(now.plus(self.config.api_key_life).as_millis() / 1_000 * 1_000);
+        let expires_at =
+            Timestamp::from_millis(now.plus(self.config.api_key_life).as_millis() / 1_000 * 1_000);
         let claims = ApiKeyClaims {
             id,
             user: wish.user.clone(),

@@ -65,7 +65,15 @@ impl SignIn {
     }
 
     pub(super) fn raw(&self) -> raw::SignIn {
-        let Self { password, session_life, api_key_life, signing_key_life, secret_file, default_channel, oidc } = self;
+        let Self {
+            password,
+            session_life,
+            api_key_life,
+            signing_key_life,
+            secret_file,
+            default_channel,
+            oidc,
+        } = self;
         raw::SignIn {
             password: *password,
             session_life: *session_life,
@@ -111,7 +119,11 @@ fn oidc(raw: raw::Oidc, findings: &mut Findings<'_>) -> Option<Oidc> {
         findings.add("sign_in.oidc.client_id", Some(""), "expected what the provider calls this gate");
     }
     if raw.user_claim.is_empty() {
-        findings.add("sign_in.oidc.user_claim", Some(""), "expected a claim, such as \"email\" or \"preferred_username\"");
+        findings.add(
+            "sign_in.oidc.user_claim",
+            Some(""),
+            "expected a claim, such as \"email\" or \"preferred_username\"",
+        );
     }
     let scopes: Vec<_> = raw.scopes.split_ascii_whitespace().map(str::to_owned).collect();
     if !scopes.iter().any(|scope| scope == "openid") {
@@ -143,7 +155,11 @@ fn check_issuer(text: &str) -> Result<(), &'static str> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or("expected https://host, such as \"https://login.example.org\"")?;
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
         return Err("expected a URL without user, password, query and fragment");
     }
     let is_local = match url.host() {
@@ -152,7 +168,11 @@ fn check_issuer(text: &str) -> Result<(), &'static str> {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    if url.scheme() == "https" || is_local { Ok(()) } else { Err("expected https: what the provider says decides who somebody is") }
+    if url.scheme() == "https" || is_local {
+        Ok(())
+    } else {
+        Err("expected https: what the provider says decides who somebody is")
+    }
 }
 
 fn client_secret(raw: raw::ClientSecret, findings: &mut Findings<'_>) -> Option<SecretSource> {

@@ -31,7 +31,9 @@ pub enum SecretError {
         source: io::Error,
     },
     /// Others may read it.
-    #[error("the file {file} can be read or written by others (mode {mode:03o}), and so it is no secret; `chmod 600` it, and replace it if somebody may have read it")]
+    #[error(
+        "the file {file} can be read or written by others (mode {mode:03o}), and so it is no secret; `chmod 600` it, and replace it if somebody may have read it"
+    )]
     Open {
         /// Which.
         file: PathBuf,
@@ -39,7 +41,9 @@ pub enum SecretError {
         mode: u32,
     },
     /// It holds something else.
-    #[error("the file {file} holds no secret of a gate, which has 64 hexadecimal digits; restore it, or remove it to begin with a new one: then everybody has to sign in again")]
+    #[error(
+        "the file {file} holds no secret of a gate, which has 64 hexadecimal digits; restore it, or remove it to begin with a new one: then everybody has to sign in again"
+    )]
     Content {
         /// Which.
         file: PathBuf,
@@ -113,7 +117,8 @@ impl GateSecret {
     ///
     /// The operating system gave no random bytes.
     pub fn seal(&self, purpose: &str, of: &str, bytes: &[u8]) -> Result<Vec<u8>, SecretError> {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &self.derive(purpose)).map_err(|_| SecretError::Random)?;
+        let key =
+            RandomizedNonceKey::new(&AES_256_GCM, &self.derive(purpose)).map_err(|_| SecretError::Random)?;
         let mut sealed = bytes.to_vec();
         let nonce = key
             .seal_in_place_append_tag(Aad::from(of.as_bytes()), &mut sealed)

@@ -39,7 +39,11 @@ fn by() -> Actor {
 }
 
 fn wish() -> ApiKeyWish {
-    ApiKeyWish { user: "ann".into(), organization: "acme".into(), scopes: Scopes::of(&[Scope::CondaDownload]) }
+    ApiKeyWish {
+        user: "ann".into(),
+        organization: "acme".into(),
+        scopes: Scopes::of(&[Scope::CondaDownload]),
+    }
 }
 
 fn check(keyring: &Keyring, value: &str, now: Timestamp) -> ApiKeyCheck {
@@ -99,7 +103,8 @@ async fn keys_rotate_and_verify_until_their_last_word_is_over() {
     let (_, next) = keyring.issue(&wish(), &by(), after).await.unwrap();
     let keys = place.store.signing_keys(after).await.unwrap();
     assert_eq!(keys.len(), 2);
-    let is_genuine = |value: &Minted, now| matches!(check(&keyring, value.expose(), now), ApiKeyCheck::Genuine(_));
+    let is_genuine =
+        |value: &Minted, now| matches!(check(&keyring, value.expose(), now), ApiKeyCheck::Genuine(_));
     assert!(is_genuine(&last, after) && is_genuine(&next, after) && !is_genuine(&first, after));
     // The old one goes when what it signed last is over.
     let over = late.plus(3 * DAY);
@@ -115,9 +120,15 @@ async fn api_key_needs_a_user_who_may_have_one() {
     let place = Place::new().await;
     let keyring = place.keyring();
     let seatless = ApiKeyWish { user: "bob".into(), ..wish() };
-    assert!(matches!(keyring.issue(&seatless, &by(), NOW).await, Err(KeyringError::Store(StoreError::NotFound(_)))));
+    assert!(matches!(
+        keyring.issue(&seatless, &by(), NOW).await,
+        Err(KeyringError::Store(StoreError::NotFound(_)))
+    ));
     place.store.disable_user("ann", &by(), NOW).await.unwrap();
-    assert!(matches!(keyring.issue(&wish(), &by(), NOW).await, Err(KeyringError::Store(StoreError::Conflict(_)))));
+    assert!(matches!(
+        keyring.issue(&wish(), &by(), NOW).await,
+        Err(KeyringError::Store(StoreError::Conflict(_)))
+    ));
     let long = "u".repeat(128);
     place.store.enable_user("ann", &by(), NOW).await.unwrap();
     place.store.assign_seat("acme", &long, Role::Member, &by(), NOW).await.unwrap();

@@ -206,7 +206,9 @@ pub enum Sought {
     #[error("user \"{0}\" has no seat in any organization; `channelgate seat assign ORG {0}` gives them one")]
     AnySeat(String),
     /// A device that waits with the code.
-    #[error("no device waits with this code: it was used, it has expired, or it was mistyped; begin again on the device")]
+    #[error(
+        "no device waits with this code: it was used, it has expired, or it was mistyped; begin again on the device"
+    )]
     Device,
     /// A group of an organization.
     #[error(

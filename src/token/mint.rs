@@ -87,7 +87,8 @@ fn signed_in(text: &str) -> Option<&str> {
         let rest = text.get(at..)?;
         let mut end = 0;
         for (part, text) in rest.splitn(3, '.').enumerate() {
-            let chars = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)).count();
+            let chars =
+                text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)).count();
             // The last part ends where its alphabet does; the others must end at their full stop.
             if chars < SIGNED_PART_CHARS_MIN || (part < 2 && chars < text.len()) {
                 return None;

@@ -129,13 +129,8 @@ impl FromStr for EndCause {
     type Err = UnknownWord;
 
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        let causes = [
-            Self::Revoked,
-            Self::Replaced,
-            Self::SubscriptionEnded,
-            Self::SeatRemoved,
-            Self::UserDisabled,
-        ];
+        let causes =
+            [Self::Revoked, Self::Replaced, Self::SubscriptionEnded, Self::SeatRemoved, Self::UserDisabled];
         causes.into_iter().find(|cause| cause.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
     }
 }

@@ -78,11 +78,9 @@ impl Store {
     ) -> Result<Option<Device>, StoreError> {
         self.call(async {
             let mut session = self.writer().await?;
-            sql(
-                "UPDATE device_authorizations SET attempts = attempts + 1, \
+            sql("UPDATE device_authorizations SET attempts = attempts + 1, \
                  state = CASE WHEN attempts >= $3 THEN 'denied' ELSE state END \
-                 WHERE user_code_digest = $1 AND expires_at > $2 AND state = 'pending'",
-            )
+                 WHERE user_code_digest = $1 AND expires_at > $2 AND state = 'pending'")
             .bind(digest)
             .bind(now)
             .bind(DEVICE_ATTEMPTS_MAX)
@@ -325,10 +323,11 @@ fn told(device: &Device) -> Value {
 
 fn device(row: &Row) -> Result<Device, sqlx::Error> {
     let time = |column| Ok::<_, sqlx::Error>(Timestamp::from_millis(row.read(column)?));
-    let approved = match (row.read::<Option<String>>("user_name")?, row.read::<Option<String>>("organization")?) {
-        (Some(user), Some(organization)) => Some(Approval { user, organization }),
-        _ => None,
-    };
+    let approved =
+        match (row.read::<Option<String>>("user_name")?, row.read::<Option<String>>("organization")?) {
+            (Some(user), Some(organization)) => Some(Approval { user, organization }),
+            _ => None,
+        };
     Ok(Device {
         client_name: row.read("client_name")?,
         address: row.read::<String>("address")?.parse().map_err(decode)?,

@@ -71,7 +71,11 @@ impl Store {
     /// # Errors
     ///
     /// The store's failures.
-    pub async fn session(&self, digest: &TokenDigest, now: Timestamp) -> Result<Option<SignedIn>, StoreError> {
+    pub async fn session(
+        &self,
+        digest: &TokenDigest,
+        now: Timestamp,
+    ) -> Result<Option<SignedIn>, StoreError> {
         self.call(async {
             let row = sql(concat!(
                 "SELECT s.expires_at, ",

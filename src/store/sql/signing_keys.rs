@@ -14,10 +14,8 @@ impl Store {
     /// The store's failures.
     pub async fn signing_keys(&self, now: Timestamp) -> Result<Vec<SealedKey>, StoreError> {
         self.call(async {
-            let rows = sql(
-                "SELECT kid, sealed, created_at, signs_until, verifies_until FROM signing_keys \
-                 WHERE verifies_until > $1 ORDER BY signs_until DESC, kid LIMIT $2",
-            );
+            let rows = sql("SELECT kid, sealed, created_at, signs_until, verifies_until FROM signing_keys \
+                 WHERE verifies_until > $1 ORDER BY signs_until DESC, kid LIMIT $2");
             let rows = rows.bind(now).bind(KEYS_MAX).fetch_all(&mut self.reader().await?).await?;
             Ok(rows.iter().map(key).collect::<Result<_, _>>()?)
         })

@@ -494,7 +494,8 @@ async fn replace_namesake(
     token: &NewToken,
 ) -> Result<Replacement, Failure> {
     let namesake = latest_named(change.session(), organization, name).await?;
-    let Some((record, digest)) = namesake.filter(|(record, _)| record.state(change.now) == TokenState::Live) else {
+    let Some((record, digest)) = namesake.filter(|(record, _)| record.state(change.now) == TokenState::Live)
+    else {
         return Ok(Replacement::default());
     };
     let is_of_same = record.user.is_some() && record.user.as_deref() == token.purpose.user();
@@ -589,7 +590,9 @@ pub(super) async fn set_end(
 fn kept_cause(cause: EndCause) -> &'static str {
     match cause {
         EndCause::UserDisabled => EndCause::Revoked.as_str(),
-        EndCause::Revoked | EndCause::Replaced | EndCause::SubscriptionEnded | EndCause::SeatRemoved => cause.as_str(),
+        EndCause::Revoked | EndCause::Replaced | EndCause::SubscriptionEnded | EndCause::SeatRemoved => {
+            cause.as_str()
+        }
     }
 }
 

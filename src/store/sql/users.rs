@@ -258,7 +258,8 @@ impl Store {
             if known.is_disabled() {
                 return Err(Conflict::UserDisabled(known.name).into());
             }
-            let other = sql("SELECT 1 FROM identities WHERE issuer = $1 AND user_name = $2").bind(issuer).bind(user);
+            let other =
+                sql("SELECT 1 FROM identities WHERE issuer = $1 AND user_name = $2").bind(issuer).bind(user);
             if other.fetch_optional(change.session()).await?.is_some() {
                 return Err(Conflict::Identity(user.to_owned()).into());
             }
@@ -297,8 +298,8 @@ impl Store {
         self.call(async {
             let mut change = self.begin(by, now).await?;
             demand(change.session(), user).await?;
-            let rows =
-                sql("DELETE FROM identities WHERE user_name = $1 RETURNING issuer, subject, bound_at").bind(user);
+            let rows = sql("DELETE FROM identities WHERE user_name = $1 RETURNING issuer, subject, bound_at")
+                .bind(user);
             let rows = rows.fetch_all(change.session()).await?;
             let mut gone = rows.iter().map(identity).collect::<Result<Vec<_>, _>>()?;
             if gone.is_empty() {
@@ -425,7 +426,8 @@ async fn end_sessions(session: &mut Session, user: &str) -> Result<u64, sqlx::Er
 
 fn user_and_hash(row: &Row) -> Result<(User, Option<PasswordHash>), sqlx::Error> {
     let hash: Option<String> = row.read("password_hash")?;
-    let parse = |text: String| PasswordHash::parse(&text).ok_or_else(|| decode("it is no hash of a password"));
+    let parse =
+        |text: String| PasswordHash::parse(&text).ok_or_else(|| decode("it is no hash of a password"));
     Ok((row::user(row)?, hash.map(parse).transpose()?))
 }
 

@@ -54,7 +54,8 @@ fn conflict(error: StoreError) -> Conflict {
 
 pub(super) async fn users_are_created_once_and_listed_by_name(config: &Config) {
     let store = open(config).await;
-    let bob = NewUser { email: Some("bob@example.org".into()), password_hash: Some(hash("a")), ..new_user("bob") };
+    let bob =
+        NewUser { email: Some("bob@example.org".into()), password_hash: Some(hash("a")), ..new_user("bob") };
     let bob_is = store.create_user(&bob, &by(), later(1)).await.unwrap();
     let expected = User {
         name: "bob".into(),
@@ -160,9 +161,8 @@ pub(super) async fn user_disabled_loses_keys_sessions_and_approvals_at_once(conf
     assert_eq!(store.redeem_access(&digest("access"), later(5)).await.unwrap(), None);
 
     // Nothing new until they are enabled.
-    let session = store
-        .begin_session(&digest("t"), "ann", SignIn::Password, HERE, later(60), &by(), later(6))
-        .await;
+    let session =
+        store.begin_session(&digest("t"), "ann", SignIn::Password, HERE, later(60), &by(), later(6)).await;
     assert_eq!(conflict(session.unwrap_err()), Conflict::UserDisabled("ann".into()));
     for token in [api_key("acme", "ann", "k4"), NewToken::individual("acme", "ann")] {
         let refused = store.insert_token(&token, &digest("n"), &by(), later(6), Duration::ZERO).await;
@@ -176,7 +176,10 @@ pub(super) async fn user_disabled_loses_keys_sessions_and_approvals_at_once(conf
     assert!(!enabled.is_disabled());
     assert_eq!(store.token(in_acme.id).await.unwrap().unwrap().end, Some(end), "what ended stays so");
     insert(&store, &api_key("acme", "ann", "k5"), "k5").await;
-    for result in [store.disable_user("none", &by(), NOW).await.err(), store.enable_user("none", &by(), NOW).await.err()] {
+    for result in [
+        store.disable_user("none", &by(), NOW).await.err(),
+        store.enable_user("none", &by(), NOW).await.err(),
+    ] {
         assert_eq!(result.unwrap().kind(), ErrorKind::NotFound);
     }
 }
@@ -202,7 +205,10 @@ pub(super) async fn identities_are_bound_to_one_user_each(config: &Config) {
     let bob = bind("i", "2", "bob").await.unwrap();
     assert_eq!(store.user("bob").await.unwrap(), Some(bob));
     let shown = store.identities("ann").await.unwrap();
-    assert_eq!(shown.iter().map(|one| (&*one.issuer, &*one.subject)).collect::<Vec<_>>(), [("i", "1"), ("j", "1")]);
+    assert_eq!(
+        shown.iter().map(|one| (&*one.issuer, &*one.subject)).collect::<Vec<_>>(),
+        [("i", "1"), ("j", "1")]
+    );
     assert_eq!(store.unbind_identities("ann", &by(), NOW).await.unwrap(), shown);
     assert_eq!(store.unbind_identities("ann", &by(), NOW).await.unwrap(), []);
     bind("i", "9", "ann").await.unwrap();
@@ -213,7 +219,8 @@ pub(super) async fn identities_are_bound_to_one_user_each(config: &Config) {
 pub(super) async fn seats_of_a_user_are_listed_oldest_first(config: &Config) {
     let store = with_ann(config).await;
     let seats = store.seats_of("ann").await.unwrap();
-    let names: Vec<_> = seats.iter().map(|(organization, seat)| (&*organization.name, seat.assigned_at)).collect();
+    let names: Vec<_> =
+        seats.iter().map(|(organization, seat)| (&*organization.name, seat.assigned_at)).collect();
     assert_eq!(names, [("zoo", later(1)), ("acme", later(2))]);
     assert_eq!(store.seats_of("none").await.unwrap(), []);
 }
@@ -264,7 +271,8 @@ pub(super) async fn device_is_let_in_by_a_person_once(config: &Config) {
     let head = store.audit_head().await.unwrap();
     let twice = store.approve_device(&digest("code d"), "ann", "acme", &by(), later(31)).await.unwrap();
     assert_eq!(twice, approved, "as when the button was pressed twice");
-    let elsewhere = store.approve_device(&digest("code d"), "ann", "zoo", &by(), later(31)).await.unwrap_err();
+    let elsewhere =
+        store.approve_device(&digest("code d"), "ann", "zoo", &by(), later(31)).await.unwrap_err();
     assert!(matches!(elsewhere, StoreError::NotFound(Sought::Device)), "{elsewhere}");
     assert!(store.deny_device(&digest("code d"), "ann", &by(), later(31)).await.is_err());
     assert_eq!(store.audit_head().await.unwrap(), head);
@@ -350,10 +358,12 @@ pub(super) async fn namesakes_of_one_user_take_each_others_place(config: &Config
     assert_eq!(second.record.generation, 2);
     let asked = NewToken { replaces_namesake: false, ..named("ann") };
     for (token, value) in [(named("bob"), "3"), (asked, "4")] {
-        let refused = store.insert_token(&token, &digest(value), &by(), NOW, Duration::ZERO).await.unwrap_err();
+        let refused =
+            store.insert_token(&token, &digest(value), &by(), NOW, Duration::ZERO).await.unwrap_err();
         assert!(matches!(conflict(refused), Conflict::TokenName { .. }));
     }
-    let whose = NewToken { purpose: Purpose::Scoped { name: "laptop".into(), acts_as: None }, ..named("ann") };
+    let whose =
+        NewToken { purpose: Purpose::Scoped { name: "laptop".into(), acts_as: None }, ..named("ann") };
     assert!(store.insert_token(&whose, &digest("5"), &by(), NOW, Duration::ZERO).await.is_err());
     let living = store.token(second.record.id).await.unwrap().unwrap();
     assert_eq!(living.state(NOW), TokenState::Live);
@@ -397,7 +407,11 @@ pub(super) async fn signing_key_is_added_by_one_gate_of_many(config: &Config) {
         verifies_until: later(from + 100),
     };
     assert_eq!(store.signing_keys(NOW).await.unwrap(), []);
-    let config = Config { query_timeout: Duration::from_secs(20), busy_timeout: Duration::from_secs(10), ..config.clone() };
+    let config = Config {
+        query_timeout: Duration::from_secs(20),
+        busy_timeout: Duration::from_secs(10),
+        ..config.clone()
+    };
     let gates: Vec<_> = (0..6)
         .map(|gate| {
             let (config, key) = (config.clone(), key(&format!("k{gate}"), 0));
