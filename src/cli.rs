@@ -19,11 +19,13 @@ mod group;
 mod index;
 mod org;
 mod output;
+mod password;
 mod ready;
 mod seat;
 mod session;
 mod store;
 mod token;
+mod user;
 mod view;
 
 use std::ffi::OsString;
@@ -121,6 +123,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Seat(command) => {
             Session::during(&read()?.1, yes, async |session| seat::run(command, session).await).await?;
+        }
+        Command::User(command) => {
+            Session::during(&read()?.1, yes, async |session| user::run(command, session).await).await?;
         }
         Command::Token(command) => {
             Session::during(&read()?.1, yes, async |session| token::run(command, session).await).await?;

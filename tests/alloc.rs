@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use channelgate::account::{Grant, Permission};
-use channelgate::clock::Clock;
+use channelgate::account::{Grant, Permission, Role};
+use channelgate::clock::{Clock, Timestamp};
 use channelgate::conda::{ChannelName, RequestTarget};
 use channelgate::gateway::admission::admit;
+use channelgate::keys::{self, ApiKeyWish, GateSecret, Keyring};
 use channelgate::metrics::Metrics;
 use channelgate::policy::{Access, Channel, Channels, Effect, Mode, Rule};
 use channelgate::store::{self, Actor, ActsAs, NewToken, Purpose, Store};
@@ -93,6 +94,7 @@ async fn known_token_is_admitted_without_allocation() {
         replaces_namesake: false,
     };
     store.insert_token(&token, &minted.digest(), &Actor::gate(), clock.now(), Duration::ZERO).await.unwrap();
+    let api_key = api_key(&store, clock.now()).await;
     let meters = verify::Meters::register(Metrics::new().unwrap().registry()).unwrap();
     let verifier = Verifier::new(store, clock.clone(), verify::Config::default(), meters);
     let channels = Channels::new([Channel {
@@ -106,7 +108,28 @@ async fn known_token_is_admitted_without_allocation() {
         }]),
     }]);
 
-    let value = minted.expose();
+    for (kind, value) in [("token", minted.expose()), ("API key", api_key.expose())] {
+        admit_by_every_carrier(kind, value, &channels, &verifier, &clock).await;
+    }
+}
+
+/// An API key of a user in the group.
+async fn api_key(store: &Store, now: Timestamp) -> Minted {
+    store.assign_seat("acme", "ann", Role::Member, &Actor::gate(), now).await.unwrap();
+    store.add_member("acme", "dev", "ann", &Actor::gate(), now).await.unwrap();
+    let keyring = Keyring::new(store.clone(), GateSecret::of(&[1; 32]), keys::Config::default());
+    let scopes = "conda:download".parse().unwrap();
+    let wish = ApiKeyWish { user: "ann".into(), organization: "acme".into(), scopes };
+    keyring.issue(&wish, &Actor::gate(), now).await.unwrap().1
+}
+
+async fn admit_by_every_carrier(
+    kind: &str,
+    value: &str,
+    channels: &Channels,
+    verifier: &Verifier,
+    clock: &Clock,
+) {
     let basic = {
         use base64::Engine as _;
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("user:{value}")))
@@ -129,8 +152,8 @@ async fn known_token_is_admitted_without_allocation() {
     for (carrier, path, headers) in &carriers {
         let admit_once = || async {
             let target = RequestTarget::parse(path).unwrap();
-            let admission = admit(&target, headers, &channels, &verifier, clock.now()).await.unwrap();
-            assert!(admission.decision.is_ok_and(|permit| !permit.view().is_whole()), "{carrier}");
+            let admission = admit(&target, headers, channels, verifier, clock.now()).await.unwrap();
+            assert!(admission.decision.is_ok_and(|permit| !permit.view().is_whole()), "{kind} {carrier}");
         };
         // Warm: the first lookup asks the store, and thread-locals come into being.
         admit_once().await;
@@ -140,6 +163,6 @@ async fn known_token_is_admitted_without_allocation() {
         for _ in 0..1_000 {
             at_once(admit_once());
         }
-        assert_eq!(allocations() - before, 0, "{carrier}: allocations in 1,000 admissions");
+        assert_eq!(allocations() - before, 0, "{kind}, {carrier}: allocations in 1,000 admissions");
     }
 }

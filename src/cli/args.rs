@@ -9,6 +9,7 @@ mod org;
 mod seat;
 mod store;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +25,10 @@ pub(super) use self::org::OrgCommand;
 pub(super) use self::seat::SeatCommand;
 pub(super) use self::store::StoreCommand;
 pub(super) use self::token::{Expiry, TokenCommand};
-use crate::account::{GrantError, NameError, check_label, check_name, check_pattern, check_user};
+pub(super) use self::user::UserCommand;
+use crate::account::{
+    EmailError, GrantError, NameError, check_email, check_label, check_name, check_pattern, check_user,
+};
 use crate::clock::{TimeError, parse_duration};
 use crate::conda::{ChannelName, ChannelNameError};
 use crate::token::{TokenNameError, check_token_name};
@@ -87,6 +91,9 @@ pub(super) enum Command {
     /// Seats: the users of an organization
     #[command(subcommand)]
     Seat(SeatCommand),
+    /// Users: the people who sign in, for `anaconda login` and the pages of the gate
+    #[command(subcommand)]
+    User(UserCommand),
     /// Tokens: issue, create, sync, list, revoke, verify
     #[command(subcommand)]
     Token(TokenCommand),
@@ -177,6 +184,10 @@ fn group_name(text: &str) -> Result<String, NameError> {
 
 fn user_name(text: &str) -> Result<String, NameError> {
     check_user(text).map(|()| text.to_owned())
+}
+
+fn email(text: &str) -> Result<String, EmailError> {
+    check_email(text).map(|()| text.to_owned())
 }
 
 fn token_name(text: &str) -> Result<String, TokenNameError> {

@@ -22,7 +22,7 @@ impl TokenView<'_> {
     pub(super) fn to_text(&self) -> String {
         details(&[
             ("id", self.id.to_string()),
-            ("kind", self.kind.to_owned()),
+            ("kind", if self.api_key { format!("{}, an API key", self.kind) } else { self.kind.to_owned() }),
             ("name", self.name_in_words()),
             ("organization", self.org.to_owned()),
             ("acts as", self.acts_as_in_words()),

@@ -20,6 +20,12 @@ const SEGMENT_BYTES_MIN: usize = 20;
 /// Inside a longer segment, such as a file name, a run of token characters this long is masked; package names stay below it.
 const RUN_BYTES_MIN: usize = 36;
 
+/// How every JSON Web Token begins, and so every API key: `{"` in base64url.
+pub const SIGNED_PREFIX: &str = "eyJ";
+
+/// No header, no claims and no signature are shorter.
+pub const SIGNED_PART_CHARS_MIN: usize = 10;
+
 /// The path of `target` for display: `/t/<TOKEN>/channel/noarch/repodata.json`.
 pub fn path(target: &RequestTarget<'_>) -> String {
     let rest = text(target.rest());
@@ -41,8 +47,16 @@ pub fn raw_path(raw: &str) -> String {
 }
 
 /// `text`, segment by segment, with everything masked that could be a token: whole segments and long runs of `[A-Za-z0-9-]` that mix
-/// two of small letters, capitals and digits, and are not a hexadecimal digest (shards are named by one, and knowing a digest opens nothing).
+/// two of small letters, capitals and digits, and are not a hexadecimal digest (shards are named by one, and knowing a digest opens nothing);
+/// and API keys.
 pub fn text(text: &str) -> Cow<'_, str> {
+    match without_signed(text) {
+        Cow::Borrowed(text) => plain_text(text),
+        Cow::Owned(text) => Cow::Owned(plain_text(&text).into_owned()),
+    }
+}
+
+fn plain_text(text: &str) -> Cow<'_, str> {
     let runs = || text.split(|c| !is_token_char(c));
     if !text
         .split('/')
@@ -65,6 +79,13 @@ pub fn text(text: &str) -> Cow<'_, str> {
 /// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no
 /// word of a sentence is that long and mixes these.
 pub fn sentence(text: &str) -> Cow<'_, str> {
+    match without_signed(text) {
+        Cow::Borrowed(text) => plain_sentence(text),
+        Cow::Owned(text) => Cow::Owned(plain_sentence(&text).into_owned()),
+    }
+}
+
+fn plain_sentence(text: &str) -> Cow<'_, str> {
     if !text.split(|c| !is_token_char(c)).any(|run| is_suspect(run, SEGMENT_BYTES_MIN)) {
         return Cow::Borrowed(text);
     }
@@ -83,6 +104,36 @@ fn mask_runs(text: &str, bytes_min: usize, shown: &mut String) {
         shown.push_str(between);
         rest = after;
     }
+}
+
+/// The first JSON Web Token in a text, whoever signed it. Words of which only the beginning is like one have shorter parts.
+pub fn signed_in(text: &str) -> Option<&str> {
+    text.match_indices(SIGNED_PREFIX).find_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        let mut end = 0;
+        for (part, text) in rest.splitn(3, '.').enumerate() {
+            let chars =
+                text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)).count();
+            // The last part ends where its alphabet does; the others must end at their full stop.
+            if chars < SIGNED_PART_CHARS_MIN || (part < 2 && chars < text.len()) {
+                return None;
+            }
+            end += chars + usize::from(part < 2);
+            if part == 2 {
+                return rest.get(..end);
+            }
+        }
+        None
+    })
+}
+
+/// `text` without any JSON Web Token.
+fn without_signed(text: &str) -> Cow<'_, str> {
+    let mut shown = Cow::Borrowed(text);
+    while let Some(value) = signed_in(&shown).map(str::to_owned) {
+        shown = Cow::Owned(shown.replace(&value, MASK));
+    }
+    shown
 }
 
 fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {

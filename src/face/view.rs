@@ -8,9 +8,11 @@ mod group;
 mod organization;
 mod seat;
 mod token;
+mod user;
 
 pub use audit::{RecordView, VerdictView};
 pub use group::{GrantView, GroupView, RestrictionView};
 pub use organization::{CancelledView, OrganizationView};
 pub use seat::{RemovedSeatView, SeatView};
 pub use token::{RefusedView, SyncedView, TokenView, UnknownTokenView, UsedView};
+pub use user::{DisabledUserView, IdentityView, UserDetailsView, UserView};

@@ -1,3 +1,5 @@
+//! Tests of signing, rotating and sharing keys, over a real store.
+
 use crate::account::{NewUser, Role, Subscription};
 use crate::store;
 use crate::token::{ApiKeyCheck, Scope, Secret, TokenState};

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::conda::{ChannelName, RequestTarget};
 use crate::token::{End, EndCause, Scopes, TokenId, TokenKind, TokenRecord};
 
+mod people;
 mod views;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);

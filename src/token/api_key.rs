@@ -181,3 +181,6 @@ fn seconds(time: Timestamp) -> i64 {
 
 /// For whom they are.
 const AUDIENCE: &str = "channelgate";
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::secret::TokenDigest;
-use crate::conda::redact::MASK;
+use crate::conda::redact::{self, MASK};
 
 pub(super) const PREFIX: &str = "cg-";
 const RANDOM_CHARS: usize = 32;
@@ -72,7 +72,7 @@ pub fn mask_values(text: &str) -> Cow<'_, str> {
     let value_in = |text: &str| {
         let candidates = text.match_indices(PREFIX).filter_map(|(at, _)| text.get(at..at + CHARS));
         let plain = candidates.map(str::to_owned).find(|candidate| has_valid_checksum(candidate.as_bytes()));
-        plain.or_else(|| signed_in(text).map(str::to_owned))
+        plain.or_else(|| redact::signed_in(text).map(str::to_owned))
     };
     let mut shown = Cow::Borrowed(text);
     while let Some(value) = value_in(&shown) {
@@ -80,33 +80,6 @@ pub fn mask_values(text: &str) -> Cow<'_, str> {
     }
     shown
 }
-
-/// The first JSON Web Token in a text, whoever signed it. Words of which only the beginning is like one have shorter parts.
-fn signed_in(text: &str) -> Option<&str> {
-    text.match_indices(SIGNED_PREFIX).find_map(|(at, _)| {
-        let rest = text.get(at..)?;
-        let mut end = 0;
-        for (part, text) in rest.splitn(3, '.').enumerate() {
-            let chars =
-                text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)).count();
-            // The last part ends where its alphabet does; the others must end at their full stop.
-            if chars < SIGNED_PART_CHARS_MIN || (part < 2 && chars < text.len()) {
-                return None;
-            }
-            end += chars + usize::from(part < 2);
-            if part == 2 {
-                return rest.get(..end);
-            }
-        }
-        None
-    })
-}
-
-/// How every JSON Web Token begins: `{"` in base64url.
-pub(super) const SIGNED_PREFIX: &str = "eyJ";
-
-/// No header, no claims and no signature are shorter.
-const SIGNED_PART_CHARS_MIN: usize = 10;
 
 /// True for `cg-` + 32 characters + their checksum.
 pub(super) fn has_valid_checksum(value: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::mint;
+use crate::conda::redact::{SIGNED_PART_CHARS_MIN, SIGNED_PREFIX};
 
 /// A credential as it came, borrowed from its request. It has no `Debug`, no `Display` and no owner: it can be digested and dropped.
 #[derive(Clone, Copy)]
@@ -35,12 +36,13 @@ impl<'r> Secret<'r> {
 
     /// True for three parts of base64url between full stops that begin as every JSON Web Token does (RFC 7515, section 3.1).
     pub fn is_api_key_shaped(&self) -> bool {
-        if self.0.len() > Self::API_KEY_BYTES_MAX || !self.0.starts_with(mint::SIGNED_PREFIX.as_bytes()) {
+        if self.0.len() > Self::API_KEY_BYTES_MAX || !self.0.starts_with(SIGNED_PREFIX.as_bytes()) {
             return false;
         }
         let mut parts = self.0.split(|&byte| byte == b'.');
         let is_base64url = |part: &[u8]| {
-            !part.is_empty() && part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+            part.len() >= SIGNED_PART_CHARS_MIN
+                && part.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
         };
         parts.by_ref().take(3).filter(|part| is_base64url(part)).count() == 3 && parts.next().is_none()
     }

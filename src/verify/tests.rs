@@ -11,7 +11,7 @@ use crate::account::{Grant, Permission, Subscription};
 use crate::clock::{ManualClock, Timestamp};
 use crate::policy::Right;
 use crate::store::{self, Actor, ActsAs, NewToken, Purpose};
-use crate::token::{End, EndCause, Scope, Scopes, TokenId};
+use crate::token::{ApiKeyClaims, End, EndCause, Scope, Scopes, SigningKey, TokenId};
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -565,4 +565,33 @@ async fn lookups_are_counted_by_how_they_were_answered() {
     let meters = &bench.verifier.0.meters;
     let counted = [&meters.hit, &meters.miss, &meters.unknown, &meters.unavailable, &meters.overloaded];
     assert_eq!(counted.map(|counter| counter.get()), [2, 1, 2, 1, 0]);
+}
+
+#[tokio::test]
+async fn api_keys_are_screened_by_the_keys_that_sign() {
+    let bench = Bench::new(Config::default()).await;
+    let key = |byte| SigningKey::new("k".into(), &[byte; 32]).unwrap();
+    let claims = ApiKeyClaims {
+        id: TokenId(uuid::Uuid::nil()),
+        user: "ann".into(),
+        organization: "acme".into(),
+        issued_at: NOW,
+        expires_at: NOW.plus(seconds(60)),
+    };
+    let sign = |key: SigningKey| key.sign("gate", &claims).unwrap().expose().to_owned();
+    let (genuine, forged) = (sign(key(1)), sign(key(2)));
+    let is_plausible = |value: &str| bench.verifier.is_plausible(&Secret::new(value.as_bytes()));
+    assert!(is_plausible(&genuine) && is_plausible(&forged), "nobody knows better");
+    let keys = Arc::new(ArcSwap::from_pointee(ApiKeySet::new("gate".into(), Vec::new())));
+    bench.verifier.screen_api_keys_by(Arc::clone(&keys));
+    assert!(is_plausible(&forged), "another gate may have signed it");
+    keys.store(Arc::new(ApiKeySet::new("gate".into(), vec![key(1)])));
+    assert!(is_plausible(&genuine) && !is_plausible(&forged));
+    assert!(
+        !is_plausible("eyJAAAAAAA.BBBBBBBBBB.CCCCCCCCCC")
+            && !is_plausible("short")
+            && is_plausible(&"a".repeat(20))
+    );
+    bench.hands.advance(seconds(60));
+    assert!(is_plausible(&genuine), "it is refused by its name");
 }

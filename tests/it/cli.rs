@@ -20,3 +20,4 @@ mod subscriptions;
 mod terminal;
 mod tokens;
 mod usage;
+mod users;

@@ -1,4 +1,4 @@
-//! The whole life of organizations, seats, groups and tokens, as a small model in memory, beside the real store: whatever people do in
+//! The whole life of organizations, seats, groups, tokens, users and their keys, as a small model in memory, beside the real store: whatever people do in
 //! whatever order, both say the same of every token at every moment. A divergence shrinks to the shortest sequence that shows it.
 //!
 //! The model knows rules and nothing of how the store keeps them: lists that are searched from end to end. Times are steps of an hour, so
@@ -6,14 +6,15 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use channelgate::account::{Grant, Permission, Role, Subscription};
+use channelgate::account::{Grant, NewUser, PasswordHash, Permission, Role, Subscription};
 use channelgate::clock::Timestamp;
 use channelgate::policy::{Right, Rights, Standing};
 use channelgate::store::{
-    Actor, ActsAs, AuditVerdict, Changes, ErrorKind, FeedPosition, NewToken, Purpose, Store, StoreError,
-    Subject, Which,
+    Actor, ActsAs, AuditVerdict, Changes, ErrorKind, FeedPosition, NewToken, Purpose, SignIn, Store,
+    StoreError, Subject, Which,
 };
 use channelgate::token::{End, EndCause, TokenDigest, TokenId, TokenState};
 use proptest::prelude::*;
@@ -30,6 +31,8 @@ const USERS: [&str; 2] = ["ann", "bob"];
 const GROUPS: [&str; 2] = ["dev", "ops"];
 const CHANNELS: [&str; 2] = ["x", "y"];
 const NAMES: [&str; 2] = ["ci", "cd"];
+const SOME_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const PACKAGES: [&str; 2] = ["numpy", "scipy"];
 /// The last is one that no grant names.
 const LABELS: [&str; 3] = ["main", "dev", "rc"];
@@ -43,7 +46,13 @@ enum Step {
     Seat { org: usize, user: usize },
     Unseat { org: usize, user: usize },
     Issue { org: usize, user: Option<usize>, grace: u64 },
-    Create { org: usize, name: usize, acts_as: Acts, hours: Option<u64> },
+    Create { org: usize, name: usize, acts_as: Acts, hours: Option<u64>, replaces: bool },
+    Key { org: usize, user: usize, hours: u64 },
+    Enroll { user: usize },
+    SetPassword { user: usize },
+    SignIn { user: usize },
+    Disable { user: usize },
+    Enable { user: usize },
     Revoke { token: usize },
     Sync { org: usize, which: Whose },
     Group { org: usize, group: usize },
@@ -89,8 +98,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (org.clone(), user.clone()).prop_map(|(org, user)| Step::Unseat { org, user }),
         8 => (org.clone(), proptest::option::weighted(0.7, user.clone()), prop_oneof![Just(0), 1..30_u64])
             .prop_map(|(org, user, grace)| Step::Issue { org, user, grace }),
-        5 => (org.clone(), 0..2_usize, acts_as, proptest::option::of(1..50_u64))
-            .prop_map(|(org, name, acts_as, hours)| Step::Create { org, name, acts_as, hours }),
+        5 => (org.clone(), 0..2_usize, acts_as, proptest::option::of(1..50_u64), any::<bool>())
+            .prop_map(|(org, name, acts_as, hours, replaces)| Step::Create { org, name, acts_as, hours, replaces }),
+        4 => (org.clone(), user.clone(), 1..50_u64).prop_map(|(org, user, hours)| Step::Key { org, user, hours }),
+        3 => user.clone().prop_map(|user| Step::Enroll { user }),
+        1 => user.clone().prop_map(|user| Step::SetPassword { user }),
+        3 => user.clone().prop_map(|user| Step::SignIn { user }),
+        2 => user.clone().prop_map(|user| Step::Disable { user }),
+        2 => user.clone().prop_map(|user| Step::Enable { user }),
         2 => (0..100_usize).prop_map(|token| Step::Revoke { token }),
         3 => (org.clone(), whose).prop_map(|(org, which)| Step::Sync { org, which }),
         3 => (org.clone(), group.clone()).prop_map(|(org, group)| Step::Group { org, group }),
@@ -109,6 +124,10 @@ struct Model {
     now: u64,
     organizations: [Organization; 2],
     tokens: Vec<Token>,
+    /// Whether each user is disabled, of those that are known.
+    users: BTreeMap<usize, bool>,
+    /// Whose each browser is, and whether it is signed in.
+    sessions: Vec<(usize, bool)>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +154,7 @@ enum Kind {
     Site,
     Individual(usize),
     Scoped { name: usize, user: Option<usize>, group: Option<usize> },
+    Key(usize),
 }
 
 impl Token {
@@ -150,7 +170,7 @@ impl Token {
     fn user(&self) -> Option<usize> {
         match self.kind {
             Kind::Site => None,
-            Kind::Individual(user) => Some(user),
+            Kind::Individual(user) | Kind::Key(user) => Some(user),
             Kind::Scoped { user, .. } => user,
         }
     }
@@ -172,6 +192,17 @@ impl Organization {
 }
 
 impl Model {
+    fn needs_enabled(&self, user: Option<usize>) -> Result<(), ErrorKind> {
+        match user.and_then(|user| self.users.get(&user)) {
+            Some(true) => Err(ErrorKind::Conflict),
+            _ => Ok(()),
+        }
+    }
+
+    fn sign_out(&mut self, user: usize) {
+        self.sessions.iter_mut().filter(|(whose, _)| *whose == user).for_each(|(_, is_in)| *is_in = false);
+    }
+
     /// What becomes of a step: a refusal changes nothing.
     fn take(&mut self, step: &Step) -> Result<(), ErrorKind> {
         let now = self.now;
@@ -205,6 +236,7 @@ impl Model {
             Step::Issue { org, user, grace } => {
                 let organization = &self.organizations[org];
                 organization.needs_seat(user)?;
+                self.needs_enabled(user)?;
                 let expires = organization.expiry(now)?;
                 let kind = user.map_or(Kind::Site, Kind::Individual);
                 for token in self
@@ -216,7 +248,7 @@ impl Model {
                 }
                 self.tokens.push(Token { org, kind, expires, end: None });
             }
-            Step::Create { org, name, acts_as, hours } => {
+            Step::Create { org, name, acts_as, hours, replaces } => {
                 let organization = &self.organizations[org];
                 let (user, group) = match acts_as {
                     Acts::Nobody => (None, None),
@@ -224,15 +256,17 @@ impl Model {
                     Acts::Group(group) => (None, Some(group)),
                 };
                 organization.needs_seat(user)?;
+                self.needs_enabled(user)?;
                 organization.expiry(now)?;
                 let is_namesake =
                     |token: &Token| matches!(token.kind, Kind::Scoped { name: other, .. } if other == name);
-                if self
-                    .tokens
-                    .iter()
-                    .any(|token| token.org == org && is_namesake(token) && token.state(now) == "live")
-                {
-                    return Err(ErrorKind::Conflict);
+                let is_living =
+                    |token: &Token| token.org == org && is_namesake(token) && token.state(now) == "live";
+                if let Some(living) = self.tokens.iter_mut().find(|token| is_living(token)) {
+                    if !replaces || user.is_none() || living.user() != user {
+                        return Err(ErrorKind::Conflict);
+                    }
+                    living.end = Some((now, EndCause::Replaced));
                 }
                 if group.is_some_and(|group| !organization.groups.contains_key(&group)) {
                     return Err(ErrorKind::NotFound);
@@ -240,6 +274,34 @@ impl Model {
                 let expires = hours.map(|hours| now + hours);
                 self.tokens.push(Token { org, kind: Kind::Scoped { name, user, group }, expires, end: None });
             }
+            Step::Key { org, user, hours } => {
+                let organization = &self.organizations[org];
+                organization.needs_seat(Some(user))?;
+                self.needs_enabled(Some(user))?;
+                organization.expiry(now)?;
+                self.tokens.push(Token { org, kind: Kind::Key(user), expires: Some(now + hours), end: None });
+            }
+            Step::Enroll { user } => {
+                if self.users.contains_key(&user) {
+                    return Err(ErrorKind::Conflict);
+                }
+                self.users.insert(user, false);
+            }
+            Step::SetPassword { user } => {
+                self.users.get(&user).ok_or(ErrorKind::NotFound)?;
+                self.sign_out(user);
+            }
+            Step::SignIn { user } => {
+                self.users.get(&user).ok_or(ErrorKind::NotFound)?;
+                self.needs_enabled(Some(user))?;
+                self.sessions.push((user, true));
+            }
+            Step::Disable { user } => {
+                *self.users.get_mut(&user).ok_or(ErrorKind::NotFound)? = true;
+                self.sign_out(user);
+                end_all(&mut self.tokens, EndCause::UserDisabled, &|token| token.kind == Kind::Key(user));
+            }
+            Step::Enable { user } => *self.users.get_mut(&user).ok_or(ErrorKind::NotFound)? = false,
             Step::Revoke { token } => {
                 let index = token.checked_rem(self.tokens.len()).ok_or(ErrorKind::NotFound)?;
                 let token = &mut self.tokens[index];
@@ -350,8 +412,12 @@ fn right(rights: &Rights, channel: &str) -> String {
 struct Real {
     store: Store,
     ids: Vec<TokenId>,
-    /// Organizations of this sequence: one database serves all sequences, each with organizations of its own.
+    /// Organizations and users of this sequence: one database serves all sequences, each with some of its own.
     organizations: [String; 2],
+    users: [String; 2],
+    /// How many browsers have signed in.
+    sessions: usize,
+    password: PasswordHash,
     sequence: usize,
 }
 
@@ -364,10 +430,15 @@ impl Real {
         TokenDigest::of(format!("{} {token}", self.sequence).as_bytes())
     }
 
+    fn session_digest(&self, session: usize) -> TokenDigest {
+        TokenDigest::of(format!("session {} {session}", self.sequence).as_bytes())
+    }
+
     async fn take(&mut self, step: &Step, hour: u64) -> Result<(), StoreError> {
         let (store, by, now) = (self.store.clone(), &Actor::local("model"), at(hour));
         let names = self.organizations.clone();
         let name = |org: usize| names[org].as_str();
+        let users = self.users.clone();
         match *step {
             Step::Wait { .. } => {}
             Step::Renew { org, hours } => {
@@ -375,31 +446,65 @@ impl Real {
             }
             Step::Cancel { org } => drop(store.cancel_organization(name(org), by, now).await?),
             Step::Seat { org, user } => {
-                drop(store.assign_seat(name(org), USERS[user], Role::Member, by, now).await?)
+                drop(store.assign_seat(name(org), &users[user], Role::Member, by, now).await?)
             }
-            Step::Unseat { org, user } => drop(store.remove_seat(name(org), USERS[user], by, now).await?),
+            Step::Unseat { org, user } => drop(store.remove_seat(name(org), &users[user], by, now).await?),
             Step::Issue { org, user, grace } => {
                 let token = match user {
                     None => NewToken::site(name(org)),
-                    Some(user) => NewToken::individual(name(org), USERS[user]),
+                    Some(user) => NewToken::individual(name(org), &*users[user]),
                 };
                 let grace = Duration::from_secs(grace * HOUR);
                 let issued = store.insert_token(&token, &self.digest(self.ids.len()), by, now, grace).await?;
                 self.ids.push(issued.record.id);
             }
-            Step::Create { org, name: token_name, acts_as, hours } => {
+            Step::Create { org, name: token_name, acts_as, hours, replaces } => {
                 let acts_as = match acts_as {
                     Acts::Nobody => None,
-                    Acts::User(user) => Some(ActsAs::User(USERS[user].into())),
+                    Acts::User(user) => Some(ActsAs::User(users[user].clone())),
                     Acts::Group(group) => Some(ActsAs::Group(GROUPS[group].into())),
                 };
                 let purpose = Purpose::Scoped { name: NAMES[token_name].into(), acts_as };
                 let expires_at = hours.map(|hours| at(hour + hours));
-                let token = NewToken { purpose, expires_at, ..NewToken::site(name(org)) };
+                let token = NewToken {
+                    purpose,
+                    expires_at,
+                    replaces_namesake: replaces,
+                    ..NewToken::site(name(org))
+                };
                 let digest = self.digest(self.ids.len());
                 let issued = store.insert_token(&token, &digest, by, now, Duration::ZERO).await?;
                 self.ids.push(issued.record.id);
             }
+            Step::Key { org, user, hours } => {
+                let id = TokenId(uuid::Uuid::new_v4());
+                let token_name = format!("api-key {}", id.0);
+                let acts_as = Some(ActsAs::User(users[user].clone()));
+                let token = NewToken {
+                    purpose: Purpose::Scoped { name: token_name, acts_as },
+                    expires_at: Some(at(hour + hours)),
+                    api_key: Some(id),
+                    ..NewToken::site(name(org))
+                };
+                let digest = self.digest(self.ids.len());
+                store.insert_token(&token, &digest, by, now, Duration::ZERO).await?;
+                self.ids.push(id);
+            }
+            Step::Enroll { user } => {
+                let new = NewUser { name: users[user].clone(), email: None, password_hash: None };
+                store.create_user(&new, by, now).await?;
+            }
+            Step::SetPassword { user } => {
+                drop(store.set_password(&users[user], &self.password, by, now).await?)
+            }
+            Step::SignIn { user } => {
+                let (digest, address) = (self.session_digest(self.sessions), Ipv4Addr::LOCALHOST.into());
+                let until = at(hour + 1_000_000);
+                store.begin_session(&digest, &users[user], SignIn::Password, address, until, by, now).await?;
+                self.sessions += 1;
+            }
+            Step::Disable { user } => drop(store.disable_user(&users[user], by, now).await?),
+            Step::Enable { user } => drop(store.enable_user(&users[user], by, now).await?),
             Step::Revoke { token } => {
                 let id = token
                     .checked_rem(self.ids.len())
@@ -410,17 +515,17 @@ impl Real {
             Step::Sync { org, which } => {
                 let which = match which {
                     Whose::Site => Which::Site,
-                    Whose::User(user) => Which::User(USERS[user].into()),
+                    Whose::User(user) => Which::User(users[user].clone()),
                     Whose::All => Which::All,
                 };
                 store.sync_tokens(name(org), &which, by, now).await?;
             }
             Step::Group { org, group } => drop(store.create_group(name(org), GROUPS[group], by, now).await?),
             Step::Join { org, group, user } => {
-                store.add_member(name(org), GROUPS[group], USERS[user], by, now).await?;
+                store.add_member(name(org), GROUPS[group], &users[user], by, now).await?;
             }
             Step::Leave { org, group, user } => {
-                store.remove_member(name(org), GROUPS[group], USERS[user], by, now).await?;
+                store.remove_member(name(org), GROUPS[group], &users[user], by, now).await?;
             }
             Step::Grant { org, group, channel, terms: (permission, packages, labels) } => {
                 let named = |names: &[&str], bits: u8| {
@@ -460,7 +565,15 @@ async fn run(store: &Store, sequence: usize, steps: &[Step]) -> Result<(), TestC
             store.create_organization(name, name, Subscription::default(), &Actor::local("model"), NOW).await;
         ids.push(made.unwrap().id);
     }
-    let mut real = Real { store: store.clone(), ids: Vec::new(), organizations, sequence };
+    let mut real = Real {
+        store: store.clone(),
+        ids: Vec::new(),
+        organizations,
+        users: USERS.map(|name| format!("{name}-{sequence}")),
+        sessions: 0,
+        password: PasswordHash::parse(SOME_HASH).unwrap(),
+        sequence,
+    };
     let mut model = Model::default();
     let mut remembered: Vec<Standing> = Vec::new();
     let mut position = store.position().await.unwrap();
@@ -473,6 +586,12 @@ async fn run(store: &Store, sequence: usize, steps: &[Step]) -> Result<(), TestC
         let written = store.audit_head().await.unwrap().seq - head.seq;
         prop_assert!(written <= i64::from(expected.is_ok()), "step {}: {} records", number, written);
 
+        for (session, (user, is_in)) in model.sessions.iter().enumerate() {
+            let found = store.session(&real.session_digest(session), at(model.now)).await.unwrap();
+            let expected = is_in.then_some(&real.users[*user]);
+            let name = found.map(|found| found.user.name);
+            prop_assert_eq!(name.as_ref(), expected, "step {}: browser {}", number, session);
+        }
         let told = told(store, &mut position).await;
         for (index, token) in model.tokens.iter().enumerate() {
             let standing = real.standing(index).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use channelgate::account::{Grant, Permission, Role, Subscription};
+use channelgate::account::{Grant, NewUser, Permission, Role, Subscription};
 use channelgate::clock::Timestamp;
 use channelgate::store::{Actor, ActsAs, ErrorKind, NewToken, Purpose, StoreError, Which};
 use channelgate::token::{End, EndCause, Minted, Scope, Scopes, TokenId};
@@ -67,6 +67,13 @@ impl Acme {
             replaces_namesake: false,
         };
         self.insert(token).await.unwrap()
+    }
+
+    /// The value of a new API key, as `anaconda login` leaves it.
+    async fn api_key(&self, user: &str) -> String {
+        let key = self.gate.api_key("acme", user, Scopes::of(&[Scope::CondaDownload])).await;
+        self.settle().await;
+        key.value
     }
 
     async fn seat(&self, user: &str) {
@@ -345,4 +352,57 @@ async fn channel_of_a_group_is_read_by_its_users_only() {
     store.unrestrict("acme", "main", &acme.by, acme.now()).await.unwrap();
     acme.settle().await;
     readers("unrestricted", &everybody).await;
+}
+
+/// "After you have logged in … conda will automatically use your API key." It reads what its user may read, and ends with the user.
+#[tokio::test]
+async fn api_key_reads_what_its_user_may_read() {
+    let acme = Acme::new().await;
+    let store = acme.gate.store();
+    for user in ["alice", "bob"] {
+        acme.seat(user).await;
+        let new = NewUser { name: user.into(), email: None, password_hash: None };
+        store.create_user(&new, &acme.by, acme.now()).await.unwrap();
+    }
+    let (alice, bob) = (acme.api_key("alice").await, acme.api_key("bob").await);
+    let bearer = async |key: &str| {
+        let header = format!("Bearer {key}");
+        acme.gate.ask("GET", "/main/noarch/repodata.json", &[("authorization", &header)]).await.verdict()
+    };
+    for key in [&alice, &bob] {
+        assert_eq!((bearer(key).await, acme.verdict(key).await), ("200".into(), "200".into()));
+    }
+    // Both together, as conda sends them once a token is installed: the one in the path decides.
+    let site = acme.site().await;
+    let header = format!("Bearer {alice}");
+    let both = format!("/t/{site}/main/noarch/repodata.json");
+    assert_eq!(acme.gate.ask("GET", &both, &[("authorization", &header)]).await.verdict(), "200");
+    // The groups of the user are those of the key.
+    store.create_group("acme", "builders", &acme.by, acme.now()).await.unwrap();
+    store.add_member("acme", "builders", "alice", &acme.by, acme.now()).await.unwrap();
+    acme.grant("builders", "main").await;
+    assert_eq!((bearer(&alice).await, bearer(&bob).await), ("200".into(), "403 channel_forbidden".into()));
+    // A key with another signature, or none, is unknown.
+    let (signed, _) = alice.rsplit_once('.').unwrap();
+    let (_, other) = bob.rsplit_once('.').unwrap();
+    for forged in [format!("{signed}.{other}"), format!("{signed}."), format!("{signed}.{}", "A".repeat(43))]
+    {
+        assert_eq!(bearer(&forged).await, "401 token_unknown");
+    }
+    store.disable_user("alice", &acme.by, acme.now()).await.unwrap();
+    acme.settle().await;
+    let refused = acme.gate.ask("GET", "/main/noarch/repodata.json", &[("authorization", &header)]).await;
+    assert_eq!(refused.verdict(), "401 token_revoked");
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("ended when its user was disabled"), "{detail}");
+    store.enable_user("alice", &acme.by, acme.now()).await.unwrap();
+    acme.settle().await;
+    assert_eq!(bearer(&alice).await, "401 token_revoked", "it stays dead");
+    assert_eq!(bearer(&acme.api_key("alice").await).await, "200", "a new one serves");
+    store.remove_seat("acme", "bob", &acme.by, acme.now()).await.unwrap();
+    acme.settle().await;
+    assert_eq!(bearer(&bob).await, "401 seat_removed");
+    let alice = acme.api_key("alice").await;
+    acme.until("2027-04-02").await;
+    assert_eq!(bearer(&alice).await, "401 token_expired", "after ninety days");
 }

@@ -1,3 +1,5 @@
+//! Tests of the file that holds the secret, and of what is sealed under it.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

@@ -259,11 +259,11 @@ impl Store {
     ) -> Result<Option<Device>, StoreError> {
         self.call(async {
             let mut session = self.writer().await?;
-            let device = of_access(&mut session, access, now).await?;
+            let Some(device) = of_access(&mut session, access, now).await? else { return Ok(None) };
             let spent = sql("UPDATE device_authorizations SET state = 'used' WHERE access_digest = $1 AND state = 'approved'");
             let spent = spent.bind(access).execute(&mut session).await?;
             session.commit().await?;
-            Ok(device.filter(|_| spent == 1).map(|device| Device { state: DeviceState::Used, ..device }))
+            Ok((spent == 1).then_some(Device { state: DeviceState::Used, ..device }))
         })
         .await
     }

@@ -9,6 +9,59 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::support::gate::fixture_channel;
 use crate::support::process::Place;
 
+/// Runs a command on a terminal of its own, and types each answer when its question has been shown.
+fn dialogue(place: &Place, arguments: &[&str], answers: &[(&str, &str)]) -> (i32, String, String) {
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = place.command(arguments);
+    command.stdin(terminal.try_clone().unwrap()).stderr(terminal).stdout(Stdio::piped());
+    let mut keyboard = File::from(keyboard);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let mut shown = String::new();
+    let mut piece = [0; 1_024];
+    let mut answers = answers.iter();
+    let mut next = answers.next();
+    while let Ok(read @ 1..) = keyboard.read(&mut piece) {
+        shown.push_str(&String::from_utf8_lossy(&piece[..read]));
+        if let Some((question, answer)) = next
+            && shown.contains(question)
+        {
+            keyboard.write_all(answer.as_bytes()).unwrap();
+            next = answers.next();
+        }
+    }
+    assert!(next.is_none(), "it never asked {next:?}: {shown}");
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned(), shown)
+}
+
+#[test]
+fn terminal_is_asked_twice_for_a_password_and_does_not_show_it() {
+    let place = Place::new();
+    let (first, again) = ("Password of user \"alice\":", "The same again:");
+    let create = ["user", "create", "alice"];
+    let (code, _, shown) =
+        dialogue(&place, &create, &[(first, "one horse battery\n"), (again, "two horse battery\n")]);
+    assert!(code == 1 && shown.contains("differ") && !shown.contains("battery"), "{shown}");
+    let (code, _, shown) = dialogue(&place, &create, &[(first, "short\n")]);
+    assert!(code == 64 && shown.contains("at least 12 characters") && !shown.contains("short\r"), "{shown}");
+    assert!(place.must_json(&["user", "list"]).as_array().unwrap().is_empty());
+    let typed = [(first, "one horse battery\n"), (again, "one horse battery\n")];
+    let (code, out, shown) = dialogue(&place, &create, &typed);
+    assert!(code == 0 && out.contains("alice") && !shown.contains("battery"), "{shown}");
+    // Disabling cuts alice off, so it is asked for.
+    let disable = ["user", "disable", "alice"];
+    let (code, _, shown) = dialogue(&place, &disable, &[("Proceed?", "n\n")]);
+    assert!(code == 1 && shown.contains("signed out"), "{shown}");
+    assert_eq!(place.must_json(&["user", "show", "alice"])["state"], "active");
+    let (code, _, _) = dialogue(&place, &disable, &[("Proceed?", "y\n")]);
+    assert_eq!((code, &place.must_json(&["user", "show", "alice"])["state"]), (0, &"disabled".into()));
+}
+
 /// Runs a command on a terminal of its own, types `answer`, and returns the exit status, standard output, and what the terminal showed.
 fn on_terminal(place: &Place, arguments: &[&str], answer: &str) -> (i32, String, String) {
     let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use channelgate::account::{Grant, Permission, Role};
+use channelgate::account::{Grant, NewUser, Permission, Role};
 use channelgate::auth::Carrier;
 use channelgate::clock::{Clock, Timestamp};
 use channelgate::metrics::Metrics;
@@ -45,25 +45,29 @@ async fn filled(part: u32) -> Temporary {
     for user in ["ann", "bob"] {
         store.assign_seat("acme", user, Role::Member, &by(), NOW).await.unwrap();
     }
+    let ann = NewUser { name: "ann".into(), email: None, password_hash: None };
+    store.create_user(&ann, &by(), NOW).await.unwrap();
     store.create_group("acme", "dev", &by(), NOW).await.unwrap();
     store.insert_token(&scoped("acme", "one"), &digest("one"), &by(), NOW, Duration::ZERO).await.unwrap();
     store.close().await;
     let mut raw = place.raw().await;
     let now = NOW.as_millis();
     let ids = "CAST(unhex(printf('%08x000000000000000000000007', base.n + i)) AS BLOB)";
-    let columns = "(id, digest, kind, organization_id, name, user_name, generation, scopes, created_at, expires_at, ended_at, end_cause)";
+    let columns = "(id, digest, kind, organization_id, name, user_name, generation, scopes, created_at, expires_at, ended_at, end_cause, api_key)";
     let numbers =
         format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {part})");
     let parts = [
         // Living individual tokens, one for each user.
         format!(
-            "'individual', o.id, NULL, printf('u%08d', i), 1, 'repos', {now} - 1000, {now} + 1000 * i, NULL, NULL"
+            "'individual', o.id, NULL, printf('u%08d', i), 1, 'repos', {now} - 1000, {now} + 1000 * i, NULL, NULL, 0"
         ),
-        // The others are dead: of one name, of one user's individual tokens, of one user's scoped ones, of the site.
-        format!("'scoped', o.id, 'ci', NULL, i, 'repos', {now} - 900, NULL, {now} - 1, 'revoked'"),
-        format!("'individual', o.id, NULL, 'bob', i, 'repos', {now} - 800, NULL, {now} - 1, 'replaced'"),
-        format!("'scoped', o.id, 'as ann ' || i, 'ann', 1, 'repos', {now} - 700, NULL, {now} - 1, 'revoked'"),
-        format!("'site', o.id, NULL, NULL, i, 'repos', {now} - 600, NULL, {now} - 1, 'replaced'"),
+        // The others are dead: of one name, of one user's individual tokens, of one user's API keys, of the site.
+        format!("'scoped', o.id, 'ci', NULL, i, 'repos', {now} - 900, NULL, {now} - 1, 'revoked', 0"),
+        format!("'individual', o.id, NULL, 'bob', i, 'repos', {now} - 800, NULL, {now} - 1, 'replaced', 0"),
+        format!(
+            "'scoped', o.id, 'as ann ' || i, 'ann', 1, 'repos', {now} - 700, NULL, {now} - 1, 'revoked', 1"
+        ),
+        format!("'site', o.id, NULL, NULL, i, 'repos', {now} - 600, NULL, {now} - 1, 'replaced', 0"),
     ];
     let seats = format!(
         "{numbers} INSERT INTO seats SELECT o.id, printf('u%08d', i), 'member', {now} FROM n, organizations o"
@@ -130,7 +134,7 @@ async fn run(connection: &mut SqliteConnection, sql: &str) {
 }
 
 /// What is asked of a store, by name. Those that change something come last, and the one that ends everything at the end.
-const QUESTIONS: [&str; 29] = [
+const QUESTIONS: [&str; 32] = [
     "start",
     "lookup",
     "lookup of what nobody was issued",
@@ -141,6 +145,8 @@ const QUESTIONS: [&str; 29] = [
     "last page",
     "expiring, first page",
     "expiring, middle page",
+    "tokens of a user",
+    "seats of a user",
     "audit, first page",
     "audit, middle page",
     "audit of an organization, middle page",
@@ -157,6 +163,7 @@ const QUESTIONS: [&str; 29] = [
     "sync site",
     "sync user",
     "join group",
+    "disable user",
     "remove seat",
     "note uses",
     "cancel",
@@ -197,6 +204,10 @@ async fn ask(store: &Store, question: &str, part: u32) {
             let number = part / 2;
             soon(Some((NOW.plus(Duration::from_secs(number.into())), id(number)))).await;
         }
+        "tokens of a user" => {
+            assert_eq!(store.tokens_of_user("ann", None, None, 10, NOW).await.unwrap(), []);
+        }
+        "seats of a user" => assert_eq!(store.seats_of("ann").await.unwrap().len(), 1),
         "audit, first page" => audit(AuditFilter::default()).await,
         "audit, middle page" => audit(AuditFilter { after: middle, ..AuditFilter::default() }).await,
         "audit of an organization, middle page" => {
@@ -228,6 +239,10 @@ async fn ask(store: &Store, question: &str, part: u32) {
         "sync site" => assert_eq!(sync(Which::Site).await, SyncedTokens { synced: vec![], next: None }),
         "sync user" => assert_eq!(sync(Which::User(format!("u{:08}", part / 4))).await.synced.len(), 1),
         "join group" => drop(store.add_member("acme", "dev", "ann", &by(), NOW).await.unwrap()),
+        "disable user" => {
+            let disabled = store.disable_user("ann", &by(), NOW).await.unwrap();
+            assert_eq!((disabled.keys_ended, disabled.user.disabled_at), (vec![], Some(NOW)));
+        }
         "remove seat" => assert_eq!(store.remove_seat("acme", "ann", &by(), NOW).await.unwrap().ended, []),
         "note uses" => {
             let used =
@@ -322,7 +337,7 @@ fn nothing_that_is_asked_of_a_store_grows_with_it() {
         let grown = growth(&few, &costs(&config, MANY).await);
         assert!(grown.is_empty(), "{grown:#?}");
 
-        let indexes = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('tokens', 'audit')";
+        let indexes = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('tokens', 'audit', 'seats')";
         for index in alter(&large.path(), indexes).await {
             std::fs::copy(large.path(), &copy).unwrap();
             alter(&copy, &format!("DROP INDEX {index}")).await;

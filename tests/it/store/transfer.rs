@@ -1,10 +1,14 @@
 //! A store copied to another database: everything of it, to PostgreSQL and back, also in pieces.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use channelgate::account::{Role, Subscription};
-use channelgate::store::{AuditVerdict, Changes, Copying, ErrorKind, Issued, NewToken, SeenDigest, Store};
+use channelgate::account::{NewUser, PasswordHash, Role, Subscription};
+use channelgate::store::{
+    AuditVerdict, Changes, Copying, ErrorKind, Issued, NewDevice, NewToken, SealedKey, SeenDigest, SignIn,
+    Store,
+};
 
 use super::contract::{NOW, by, create, digest, revoked, scoped, site};
 use super::embedded::Temporary;
@@ -32,6 +36,31 @@ async fn filled() -> (Temporary, Store) {
     let token = insert(&store, &scoped("acme", "ci"), "ci").await;
     store.end_token(token.record.id, &revoked(NOW), &by(), NOW).await.unwrap();
     insert(&store, &NewToken::individual("acme", "ann"), "ann").await;
+    let ann = NewUser { name: "ann".into(), email: None, password_hash: PasswordHash::parse(SOME_HASH) };
+    store.create_user(&ann, &by(), NOW).await.unwrap();
+    store.bind_identity("https://login.example.org", "1", "ann", &by(), NOW).await.unwrap();
+    let (here, later) = (Ipv4Addr::LOCALHOST.into(), NOW.plus(Duration::from_secs(60)));
+    store.begin_session(&digest("s"), "ann", SignIn::Password, here, later, &by(), NOW).await.unwrap();
+    let device = NewDevice {
+        device_digest: digest("device"),
+        user_code_digest: digest("code"),
+        client_name: "a tool".into(),
+        address: here,
+        agent: None,
+        scopes: String::new(),
+        expires_at: later,
+        interval: Duration::from_secs(5),
+    };
+    store.begin_device(&device, NOW).await.unwrap();
+    store.approve_device(&digest("code"), "ann", "acme", &by(), NOW).await.unwrap();
+    let key = SealedKey {
+        kid: "k".into(),
+        sealed: vec![1, 2],
+        created_at: NOW,
+        signs_until: later,
+        verifies_until: later,
+    };
+    assert!(store.add_signing_key(&key, None, NOW).await.unwrap());
     // More than a page.
     let directory = store.begin_baseline("c", "linux-64/", NOW).await.unwrap();
     for page in 0..3_u32 {
@@ -45,6 +74,9 @@ async fn filled() -> (Temporary, Store) {
     }
     (backend, store)
 }
+
+const SOME_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn silently(_: Copying) {}
 
@@ -69,6 +101,13 @@ async fn copy_on_postgresql_and_the_copy_of_it_are_the_same_store() {
             opened.token_by_digest(&digest(value)).await.unwrap(),
         );
         assert_eq!(here.standing, there.standing, "{value}");
+    }
+    for store in [&source, &opened] {
+        let (user, hash) = store.password_of("ann").await.unwrap().unwrap();
+        assert_eq!(hash.unwrap().as_str(), SOME_HASH);
+        assert_eq!(store.user_of_identity("https://login.example.org", "1").await.unwrap(), Some(user));
+        assert!(store.session(&digest("s"), NOW).await.unwrap().is_some());
+        assert_eq!(store.signing_keys(NOW).await.unwrap().len(), 1);
     }
     // Who follows the feed goes on, and so does the chain of the audit.
     create(&opened, "later").await;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use channelgate::app::App;
 use channelgate::clock::{Clock, ManualClock, Timestamp};
 use channelgate::config::{Config, Environment};
+use channelgate::keys::{self, ApiKeyWish, GateSecret, Keyring};
 use channelgate::store::{Actor, NewToken, Purpose, Store};
-use channelgate::token::{End, EndCause, Minted, TokenId};
+use channelgate::token::{End, EndCause, Minted, Scopes, TokenId};
 
 use super::client::{self, Reply};
 
@@ -180,6 +181,15 @@ impl Gate {
             .insert_token(&token, &minted.digest(), &Actor::gate(), self.now(), Duration::ZERO)
             .await
             .unwrap();
+        Issued { id: issued.record.id, value: minted.expose().to_owned() }
+    }
+
+    /// Issues an API key of a user, signed as this gate signs.
+    pub async fn api_key(&self, organization: &str, user: &str, scopes: Scopes) -> Issued {
+        let secret = GateSecret::load_or_make(&self.directory.path().join("var/sign-in-secret")).unwrap();
+        let keyring = Keyring::new(self.store().clone(), secret, keys::Config::default());
+        let wish = ApiKeyWish { user: user.into(), organization: organization.into(), scopes };
+        let (issued, minted) = keyring.issue(&wish, &Actor::user(user, None), self.now()).await.unwrap();
         Issued { id: issued.record.id, value: minted.expose().to_owned() }
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use channelgate::account::Role;
 use channelgate::clock::Timestamp;
-use channelgate::store::{Actor, NewToken, Purpose, Store};
-use channelgate::token::{End, EndCause, Minted, TokenDigest};
+use channelgate::store::{Actor, ActsAs, NewToken, Purpose, Store};
+use channelgate::token::{ApiKeyClaims, End, EndCause, Minted, SigningKey, TokenDigest, TokenId};
 
 /// A value to look for.
 #[derive(Clone)]
@@ -23,6 +24,12 @@ pub(super) struct Canary {
 impl Canary {
     pub(super) fn new(name: &'static str, value: &str) -> Self {
         Self { name, value: value.to_owned(), core: value[6..24].to_owned(), is_token: true }
+    }
+
+    /// An API key: what tells it from others is its signature.
+    fn signed(name: &'static str, value: &str) -> Self {
+        let (_, signature) = value.rsplit_once('.').unwrap();
+        Self { core: signature[4..34].to_owned(), ..Self::new(name, value) }
     }
 
     fn malformed(name: &'static str, value: String) -> Self {
@@ -56,6 +63,15 @@ pub(super) async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
             store.end_token(issued.record.id, &end, &Actor::gate(), now).await.unwrap();
         }
     }
+    let api_key = signed("default", now);
+    let digest = TokenDigest::of(api_key.as_bytes());
+    store.assign_seat("default", "ann", Role::Member, &Actor::gate(), now).await.unwrap();
+    let token = NewToken {
+        purpose: Purpose::Scoped { name: "api key".into(), acts_as: Some(ActsAs::User("ann".into())) },
+        api_key: Some(TokenId(uuid::Uuid::new_v4())),
+        ..NewToken::site("default")
+    };
+    store.insert_token(&token, &digest, &Actor::gate(), now, Duration::ZERO).await.unwrap();
     let fresh = || Minted::random().unwrap().expose().to_owned();
     let wrong_checksum = {
         let mut value = fresh();
@@ -68,6 +84,8 @@ pub(super) async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
         Canary::new("imported", IMPORTED),
         Canary::new("revoked", revoked.expose()),
         Canary::new("unknown", unknown.expose()),
+        Canary::signed("API key", &api_key),
+        Canary::signed("unknown API key", &signed("nowhere", now)),
         Canary::new("wrong checksum", &wrong_checksum),
         Canary::new("lower case", &fresh().to_lowercase()),
         Canary::new("twice as long", &format!("{}{}", fresh(), fresh())),
@@ -76,6 +94,19 @@ pub(super) async fn canaries(site_token: &str, store: &Store) -> Vec<Canary> {
         Canary::malformed("with an underscore", format!("{}_x", fresh())),
         Canary::malformed("longer than any", fresh().repeat(10)),
     ]
+}
+
+/// The value of an API key.
+fn signed(organization: &str, now: Timestamp) -> String {
+    let claims = ApiKeyClaims {
+        id: TokenId(uuid::Uuid::new_v4()),
+        user: "ann".into(),
+        organization: organization.into(),
+        issued_at: now,
+        expires_at: now.plus(Duration::from_secs(90 * 24 * 3_600)),
+    };
+    let key = SigningKey::new("canary".into(), &[7; 32]).unwrap();
+    key.sign("channelgate", &claims).unwrap().expose().to_owned()
 }
 
 /// One request, as it goes over the wire.
