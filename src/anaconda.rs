@@ -21,6 +21,7 @@
 //! | `asking` | who asks |
 //! | `parts` | bodies of requests |
 //! | `reply` | bodies of answers |
+//! | `people` | how people sign in, and how they let programs act for them |
 //! | `receipt` | the account of a request |
 //! | `refusal` | statuses and sentences |
 //!
@@ -30,6 +31,7 @@
 mod area;
 mod asking;
 mod parts;
+pub mod people;
 mod receipt;
 mod refusal;
 mod reply;
@@ -57,6 +59,7 @@ pub use self::receipt::Meters;
 
 use self::area::Area;
 use self::asking::Arrival;
+use self::people::{People, Place};
 use self::receipt::Receipt;
 use self::refusal::Refusal;
 use self::reply::Code;
@@ -87,6 +90,8 @@ pub struct Parts {
     meters: Meters,
     surroundings: ArcSwap<Surroundings>,
     data_plane: DataPlane,
+    /// `None` where nobody can sign in.
+    people: Option<Arc<People>>,
 }
 
 /// What a reload replaces.
@@ -98,6 +103,8 @@ pub struct Surroundings {
     pub trusted_proxies: Vec<IpNet>,
     /// How clients reach the gate, without a slash at the end: `https://conda.example.org`.
     pub public_url: String,
+    /// How browsers reach it.
+    pub place: Place,
 }
 
 /// A future in a box.
@@ -119,9 +126,11 @@ impl Parts {
         meters: Meters,
         surroundings: Surroundings,
         data_plane: DataPlane,
+        people: Option<People>,
     ) -> Self {
         let surroundings = ArcSwap::from_pointee(surroundings);
-        Self { store, verifier, ledger, clock, meters, surroundings, data_plane }
+        let people = people.map(Arc::new);
+        Self { store, verifier, ledger, clock, meters, surroundings, data_plane, people }
     }
 }
 
@@ -131,6 +140,7 @@ impl Anaconda {
         let request_ids = RequestIds::starting_at("f", parts.clock.now().as_millis());
         let shared = Arc::new(parts);
         let router = axum::Router::new()
+            .merge(people::router())
             .method_not_allowed_fallback(async || Refusal::Method)
             .fallback(async || Refusal::Route)
             .route_layer(from_fn(tell_route))
@@ -219,6 +229,9 @@ fn refused(
     own.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     if let Some(allow) = headers.get(ALLOW) {
         own.insert(ALLOW, allow.clone());
+    }
+    if area == Area::Page {
+        people::dress(own);
     }
     verdict.extend(own);
     response

@@ -18,6 +18,7 @@ mod parts;
 mod planes;
 mod run;
 mod shelf;
+mod sign_in;
 mod story;
 
 use std::fs::DirBuilder;
@@ -40,7 +41,7 @@ use self::heartbeat::Heartbeat;
 use self::parts::Parts;
 use self::planes::{AdminPlane, DataPlane};
 use crate::admin::{self, Admin};
-use crate::anaconda::{self, Anaconda};
+use crate::anaconda::{self, Anaconda, people};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -89,7 +90,7 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let metrics = Metrics::new()?;
         let upstream_meters = upstream::Meters::register(metrics.registry())?;
-        let Parts { tls, routes } = parts::compose(config, &upstream_meters)?;
+        let Parts { tls, routes, provider } = parts::compose(config, &clock, &upstream_meters)?;
         let tls = tls.map(Arc::new);
 
         DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).with_context(|| {
@@ -137,6 +138,8 @@ impl App {
             shutdown.clone(),
         );
         let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
+        let people_meters = people::Meters::register(metrics.registry())?;
+        let people = sign_in::people(config, sign_in::secret(config), provider, &store, people_meters)?;
         let anaconda = Arc::new(Anaconda::new(anaconda::Parts::new(
             store.clone(),
             verifier.clone(),
@@ -145,6 +148,7 @@ impl App {
             anaconda::Meters::register(metrics.registry())?,
             tools,
             planes::for_tools(&gateway),
+            people,
         )));
         let name = config.gate.name.clone().unwrap_or_else(host_name);
         let heartbeat =
@@ -252,7 +256,8 @@ impl App {
     ///
     /// What is wrong with it; the old one stays, whole.
     pub fn reload(&self, config: &Config) -> anyhow::Result<Vec<&'static str>> {
-        let Parts { tls: _, routes } = parts::compose(config, &self.upstream_meters)?;
+        let Parts { tls: _, routes, provider: _ } =
+            parts::compose(config, &self.clock, &self.upstream_meters)?;
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
@@ -300,7 +305,7 @@ impl Drop for App {
 /// A [`ComposeError`] with everything that is wrong.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     let meters = upstream::Meters::register(Metrics::new()?.registry())?;
-    parts::compose(config, &meters)?;
+    parts::compose(config, &Clock::system(), &meters)?;
     Ok(())
 }
 

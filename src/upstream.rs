@@ -41,6 +41,7 @@ use crate::semantics::{CacheControl, Span, Validators};
 pub use body::{Body, BodyError};
 pub use config::{Auth, Limits, Mistake, SecretSource, Timeouts, UpstreamConfig, UpstreamConfigError};
 pub use error::{FetchError, Invalid, RedirectFault, Unavailable};
+pub use http::{Web, WebError};
 pub use identity::{NotAnId, UpstreamsId};
 pub use lead::{Lead, Unreachable};
 pub use meters::{Meters, Outcome};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::people;
 use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
 
 /// Whose paths they are.
@@ -22,7 +23,8 @@ pub(super) enum Area {
     Page,
 }
 
-/// True for a path whose first segment is one of the face's. A segment that is written with escapes is none: it goes on as a channel's, and
+/// True for a path whose first segment is one of the face's, and for the two that anaconda-client leads a browser to when it has signed in
+/// (anaconda-auth `config.py`, `login_success_path`). A segment that is written with escapes is none: it goes on as a channel's, and
 /// there is no channel of that name.
 pub(super) fn owns(path: &str) -> bool {
     // Nearly every path is a channel's, and most are told by their second byte.
@@ -44,7 +46,7 @@ pub(super) fn owns(path: &str) -> bool {
             | "sign-in"
             | "sign-out"
             | ".well-known"
-    )
+    ) || matches!(path, "/app/local-login-success" | "/app/local-login-error")
 }
 
 fn first_segment(path: &str) -> &str {
@@ -56,7 +58,8 @@ impl Area {
     /// The area of a path that [`owns`] knows.
     pub(super) fn of(path: &str) -> Self {
         match first_segment(path) {
-            "device" | "sign-in" | "sign-out" => Self::Page,
+            "device" | "sign-in" | "sign-out" | "app" => Self::Page,
+            "api" if path == "/api/auth/oauth2/authorize" => Self::Page,
             // A resource that a token opens, read by anaconda-auth like the rest of the API.
             "api" if path == "/api/auth/oauth2/userinfo" => Self::Api,
             "api" if path.starts_with("/api/auth/oauth2/") => Self::OAuth,
@@ -83,10 +86,10 @@ impl Area {
                 json(&OAuthError { error, error_description: detail })
             }
             Self::Client => json(&ClientError { error: detail, message: detail, code, request_id }),
-            Self::Page => (
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-                Bytes::from(format!("{title}\n\n{detail}\n")),
-            ),
+            Self::Page => {
+                let page = people::notice(title, detail);
+                (HeaderValue::from_static("text/html; charset=utf-8"), Bytes::from(page))
+            }
         }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::story;
+use super::{sign_in, story};
 use crate::admin::Surroundings;
+use crate::anaconda::people::Provider;
 use crate::cache::{self, Cache, Disk, DiskConfig};
 use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Listen, Network};
@@ -41,6 +42,8 @@ pub(super) struct Parts {
     pub(super) tls: Option<Tls>,
     /// The channels and their upstreams.
     pub(super) routes: Routes,
+    /// Where people sign in, if not here.
+    pub(super) provider: Option<Provider>,
 }
 
 /// Builds them.
@@ -48,7 +51,11 @@ pub(super) struct Parts {
 /// # Errors
 ///
 /// All that is wrong with certificates and upstreams.
-pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Parts, ComposeError> {
+pub(super) fn compose(
+    config: &Config,
+    clock: &Clock,
+    meters: &upstream::Meters,
+) -> Result<Parts, ComposeError> {
     let mut mistakes = Vec::new();
     let tls = config.listen.tls.as_ref().and_then(|files| {
         Tls::load(&files.certificate, &files.key)
@@ -65,10 +72,11 @@ pub(super) fn compose(config: &Config, meters: &upstream::Meters) -> Result<Part
             }
         }
     }
+    let provider = sign_in::provider(config, clock).map_err(|mistake| mistakes.push(mistake)).ok().flatten();
     if !mistakes.is_empty() {
         return Err(ComposeError { mistakes });
     }
-    Ok(Parts { tls, routes: Routes::new(routes) })
+    Ok(Parts { tls, routes: Routes::new(routes), provider })
 }
 
 /// Everything about channels that a reload replaces: `routes` as the configuration says that they are served. Whether files are kept is what
@@ -180,6 +188,7 @@ pub(super) fn tools(config: &Config, routing: &Routing, local: SocketAddr) -> an
         channels: routing.routes.channels().clone(),
         trusted_proxies: routing.config.trusted_proxies.clone(),
         public_url: config.listen.url(local),
+        place: sign_in::place(config),
     }
 }
 
@@ -250,10 +259,7 @@ fn upstreams(config: &Config, channel: &config::Channel) -> Vec<UpstreamConfig> 
 }
 
 fn auth(auth: &config::Auth) -> upstream::Auth {
-    let secret = match &auth.secret {
-        config::SecretSource::File(file) => upstream::SecretSource::File(file.clone()),
-        config::SecretSource::Variable(name) => upstream::SecretSource::Environment(name.clone()),
-    };
+    let secret = secret(&auth.secret);
     match auth.kind {
         config::AuthKind::Bearer => upstream::Auth::Bearer(secret),
         config::AuthKind::Token => upstream::Auth::Token(secret),
@@ -262,6 +268,14 @@ fn auth(auth: &config::Auth) -> upstream::Auth {
         }
         config::AuthKind::Path => upstream::Auth::Path(secret),
         config::AuthKind::ApiKey => upstream::Auth::ApiKey(secret),
+    }
+}
+
+/// Where a secret is.
+pub(super) fn secret(source: &config::SecretSource) -> upstream::SecretSource {
+    match source {
+        config::SecretSource::File(file) => upstream::SecretSource::File(file.clone()),
+        config::SecretSource::Variable(name) => upstream::SecretSource::Environment(name.clone()),
     }
 }
 

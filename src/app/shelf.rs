@@ -39,7 +39,7 @@ impl Shelf {
     /// A [`ComposeError`](super::ComposeError) for upstreams that cannot be used, or that the cache's directory cannot be.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let (clock, metrics) = (Clock::system(), Metrics::new()?);
-        let parts = parts::compose(config, &upstream::Meters::register(metrics.registry())?)?;
+        let parts = parts::compose(config, &clock, &upstream::Meters::register(metrics.registry())?)?;
         let channels = config.channels.iter().filter_map(|channel| {
             let name = channel.rules.name.clone();
             let upstreams = Arc::clone(parts.routes.upstreams(&name)?);

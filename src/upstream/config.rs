@@ -91,6 +91,17 @@ pub enum SecretSource {
     Environment(String),
 }
 
+impl SecretSource {
+    /// Reads the secret: one line.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had, as the end of a sentence that begins with its key; it never holds the secret.
+    pub fn read(&self) -> Result<String, String> {
+        super::http::read_secret(self)
+    }
+}
+
 /// All that is wrong with the upstreams of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))]

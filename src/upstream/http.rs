@@ -20,6 +20,7 @@ mod redirect;
 mod request;
 mod response;
 mod tls;
+mod web;
 
 use std::error::Error;
 use std::time::Duration;
@@ -50,7 +51,9 @@ use reach::AllowedHosts;
 use redirect::{Refused, Trail};
 use response::Judge;
 
+pub(super) use credential::read as read_secret;
 pub(super) use tls::PlatformRoots;
+pub use web::{Web, WebError};
 
 #[cfg(test)]
 mod tests;

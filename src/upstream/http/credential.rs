@@ -68,7 +68,7 @@ impl Credential {
     }
 }
 
-fn read(source: &SecretSource) -> Result<String, String> {
+pub(in crate::upstream) fn read(source: &SecretSource) -> Result<String, String> {
     let (text, place) = match source {
         SecretSource::File(path) => {
             let mut text = String::new();

@@ -5,6 +5,7 @@
 //! nobody can cause from outside, is played in the test's process.
 
 mod api;
+mod people;
 mod probes;
 
 use std::fmt::Write as _;

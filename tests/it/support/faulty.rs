@@ -408,5 +408,14 @@ async fn next_request<S: AsyncRead + Unpin>(
     let first = lines.next().unwrap_or_default();
     let mut words = first.split(' ').map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    Ok(Some(Seen { connection, nth, method, target, lines: lines.collect() }))
+    let seen = Seen { connection, nth, method, target, lines: lines.collect() };
+    // A body that is announced is read, so that it is not taken for the next request.
+    let length = seen.header("Content-Length").and_then(|length| length.trim().parse().ok()).unwrap_or(0);
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    buffer.drain(..length);
+    Ok(Some(seen))
 }
