@@ -11,6 +11,7 @@
 
 mod args;
 mod audit;
+mod bench;
 mod cache;
 mod channel;
 pub mod explain;
@@ -151,6 +152,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let explain = async |session: &Session<'_>| explain::run(&request, session, output).await;
             Session::during(&read()?.1, yes, explain).await?;
         }
+        Command::Bench(arguments) => return Box::pin(bench::run(*arguments, yes)).await,
         Command::Completions { shell } => completions(shell)?,
     }
     Ok(ExitCode::SUCCESS)

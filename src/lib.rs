@@ -27,6 +27,7 @@
 //! L9  app  cli                       composition root; the only place that knows every component
 //! L8  config                         raw file -> meaning
 //! L7  gateway  admin  anaconda       faces: data plane, admin plane, what the anaconda tools ask for
+//!     load                           the other side of the wire: asks gates and mirrors as clients do, to measure them
 //!     face                           what they share: who asks, problem bodies, the objects that are shown
 //! L6  index                          indexes inspected, of one generation; what they say of packages: above the cache that keeps them
 //! L5  verify  ledger  cache  keys    memories in front of the ports: tokens, their last use, packages, what signs API keys
@@ -52,6 +53,7 @@
 //! | a route of the admin API | `admin/<resource>.rs`, its name in that file's `router`, `tests/it/admin/<resource>.rs` |
 //! | something that an anaconda tool asks for | `anaconda/<resource>.rs`, its `router` in `anaconda.rs`, `tests/it/anaconda/<resource>.rs` |
 //! | a refusal | `policy/decision.rs` and a row in its tests; the compiler names the rest |
+//! | a profile of load | `load/plan.rs`, `load/discovery.rs` if it needs other files, `cli/args/bench.rs`, README |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |
 
 pub mod account;
@@ -70,6 +72,7 @@ pub mod gateway;
 pub mod index;
 pub mod keys;
 pub mod ledger;
+pub mod load;
 pub mod logging;
 pub mod metrics;
 pub mod policy;

@@ -28,9 +28,11 @@ mod identity;
 mod lead;
 mod meters;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ::http::HeaderMap;
+use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -50,6 +52,15 @@ use body::{Source, Turn};
 use directory::Directory;
 use http::Http;
 use meters::Tally;
+
+/// The TLS settings of a client that trusts the platform's root certificates and those of `ca_file`.
+///
+/// # Errors
+///
+/// The file cannot be read as PEM, or there are no certificates at all.
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    http::PlatformRoots::default().client_config(ca_file, true).map_err(|(_, problem)| problem)
+}
 
 /// The upstreams of one channel, in the order in which they are asked.
 pub struct Upstreams {

@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod audit;
+mod bench;
 mod cache;
 mod fleet;
 mod group;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::audit::{AuditArguments, AuditCommand};
+pub(super) use self::bench::BenchArguments;
 pub(super) use self::cache::{CacheCommand, Chosen, WarmArguments};
 pub(super) use self::fleet::FleetCommand;
 pub(super) use self::group::GroupCommand;
@@ -139,6 +141,17 @@ pub(super) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Load a gate or mirror as conda clients do, and measure it
+    ///
+    /// Reads the channel's index first and asks for what is in it. Ends by itself; an interrupt ends it early, with a report of what was
+    /// done. Exit status 1 if there were more errors than --max-error-rate. Hosts other than this one are asked about first; without a
+    /// terminal that needs --yes.
+    #[command(after_help = "Examples:\n  \
+                      channelgate bench http://127.0.0.1:8480/conda-forge --token-file var/bootstrap-token --profile revalidate\n  \
+                      channelgate bench https://gate.example/main --token-file t --profile install-storm --lockfile pixi.lock --clients 50\n  \
+                      channelgate bench http://127.0.0.1:8480/main --token-file t --profile token-flood --rate 2000 --report flood.svg\n  \
+                      channelgate bench http://127.0.0.1:8480/main --token-file t --against http://127.0.0.1:8090/main --json")]
+    Bench(Box<BenchArguments>),
     /// Print what makes a shell complete the command line
     #[command(after_help = "Examples:\n  \
                       channelgate completions bash > /etc/bash_completion.d/channelgate\n  \

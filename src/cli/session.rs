@@ -116,15 +116,38 @@ pub(super) async fn every_page<T>(
 /// How many things are read at once.
 pub(super) const PAGE: u32 = 1_000;
 
+/// Makes sure that somebody answers for `deed`, which may harm others: `--yes`, or an answer on the terminal.
+///
+/// # Errors
+///
+/// Nobody does.
+pub(super) fn approve(deed: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !at_terminal() {
+        return Err(UsageError(format!(
+            "{deed}. Nobody can be asked here whether they did: say --yes if so"
+        ))
+        .into());
+    }
+    let _ = write!(io::stderr(), "{deed}. Proceed? [y/N] ");
+    if answers_yes()? { Ok(()) } else { bail!("nothing was sent") }
+}
+
 fn at_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 fn ask(deed: &str) -> anyhow::Result<()> {
     let _ = write!(io::stderr(), "{deed}. This cuts people off. Proceed? [y/N] ");
+    if answers_yes()? { Ok(()) } else { bail!("nothing was changed") }
+}
+
+fn answers_yes() -> anyhow::Result<bool> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("the terminal cannot be read")?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { bail!("nothing was changed") }
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// `cli:root@host`: the number of the user at least, which the system says.

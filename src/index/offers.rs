@@ -23,6 +23,10 @@ pub struct Offer {
     pub build: String,
     /// How often it was built.
     pub build_number: u64,
+    /// Its file's digest, as written.
+    pub sha256: Option<String>,
+    /// Its file's bytes.
+    pub size: Option<u64>,
 }
 
 impl Offer {

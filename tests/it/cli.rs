@@ -1,6 +1,7 @@
 //! The program as a person types it: the real binary, its output, its exit status, its signals.
 
 mod audit;
+mod bench;
 mod beside;
 mod cache;
 mod commands;

@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 13] = [
     &["index"],
     // What the faces share.
     &["face"],
-    &["gateway", "admin", "anaconda", "console"],
+    &["gateway", "admin", "anaconda", "console", "load"],
     &["config"],
     // The composition root, which is layered in itself.
     &["app"],

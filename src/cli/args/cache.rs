@@ -138,7 +138,7 @@ fn match_spec(text: &str) -> Result<MatchSpec, MatchSpecError> {
     text.parse()
 }
 
-fn subdir(text: &str) -> Result<String, String> {
+pub(super) fn subdir(text: &str) -> Result<String, String> {
     Subdir::parse(text)
         .map(|subdir| subdir.to_string())
         .ok_or_else(|| "expected a subdirectory such as linux-64, osx-arm64 or noarch".to_owned())

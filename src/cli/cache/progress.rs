@@ -22,6 +22,11 @@ impl Progress {
         Self::new(total, "{bar:32} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {eta}  {msg}")
     }
 
+    /// Of so many milliseconds.
+    pub(in crate::cli) fn of_run(total: u64) -> Self {
+        Self::new(total, "{bar:24} {elapsed}  {msg}")
+    }
+
     fn new(total: u64, template: &str) -> Self {
         let is_shown = io::stderr().is_terminal();
         Self(is_shown.then(|| {
@@ -35,6 +40,13 @@ impl Progress {
     pub(in crate::cli) fn advance(&self, by: u64) {
         if let Self(Some(bar)) = self {
             bar.inc(by);
+        }
+    }
+
+    /// So much is done.
+    pub(in crate::cli) fn reach(&self, done: u64) {
+        if let Self(Some(bar)) = self {
+            bar.set_position(done);
         }
     }
 

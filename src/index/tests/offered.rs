@@ -11,13 +11,16 @@ fn offered(kind: IndexKind, bytes: &[u8]) -> Vec<(String, Offer)> {
 #[test]
 fn packages_of_both_formats_are_offered_in_every_coding() {
     let text = r#"{"info":{"subdir":"noarch"},"removed":["x"],"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1","build":"0",
-        "build_number":0,"depends":["b"]}},"packages.conda":{"a-1-1.conda":{"name":"a","version":"1","build":"1","build_number":1}}}"#;
+        "build_number":0,"depends":["b"]}},"packages.conda":{"a-1-1.conda":{"name":"a","version":"1","build":"1","build_number":1,
+        "sha256":"0a","size":7}}}"#;
     let plain = offered(IndexKind::Repodata(Coding::Plain), text.as_bytes());
     assert_eq!(
         plain.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>(),
         ["a-1-0.tar.bz2", "a-1-1.conda"]
     );
     assert_eq!((plain[1].1.name.as_str(), plain[1].1.build_number), ("a", 1));
+    let promised = |at: usize| (plain[at].1.sha256.as_deref(), plain[at].1.size);
+    assert_eq!((promised(0), promised(1)), ((None, None), (Some("0a"), Some(7))));
     let packed = zstd::encode_all(text.as_bytes(), 0).unwrap();
     assert_eq!(offered(IndexKind::Repodata(Coding::Zstd), &packed), plain);
     assert_eq!(offered(IndexKind::ShardIndex, b"anything"), []);

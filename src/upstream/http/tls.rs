@@ -30,7 +30,7 @@ impl PlatformRoots {
     /// # Errors
     ///
     /// The key and the problem.
-    pub(super) fn client_config(
+    pub(in crate::upstream) fn client_config(
         &self,
         ca_file: Option<&Path>,
         needs_roots: bool,

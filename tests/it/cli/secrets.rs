@@ -48,6 +48,23 @@ async fn token_is_shown_once_and_kept_nowhere() {
             run(&["explain", "/main/noarch/repodata.json", "--json", "--header", &header], "", 0);
         }
         run(&["explain", "/main", "--header", secret], "", 64);
+        let of_url = |path: String| format!("http://{}/{path}", gate.data);
+        let bench = ["bench", "-", "--requests", "20", "--report", "report.svg"];
+        let code = if *secret == mistyped { 1 } else { 0 };
+        run(&bench, &of_url(format!("t/{secret}/main")), code);
+        run(&bench, &of_url(format!("t/{secret}/none")), 1);
+        run(
+            &[&bench[..], &["--json"]].concat(),
+            &of_url("main".to_owned()).replace("//", &format!("//x:{secret}@")),
+            code,
+        );
+        for carrier in ["path", "bearer", "x-api-key"] {
+            let bench = ["bench", &of_url("main".to_owned()), "--token-file", "-", "--carrier", carrier];
+            run(&[&bench[..], &["--profile", "token-flood", "--requests", "20"]].concat(), secret, code);
+        }
+        run(&["bench", &of_url(format!("t/{secret}/main?x"))], "", 64);
+        run(&["bench", &of_url(format!("t/{secret}/main")), "--token-file", "-"], secret, 64);
+        run(&["bench", secret], "", 64);
         // Where no token belongs.
         run(&["token", "verify", secret], "", 64);
         run(&["token", "show", secret], "", 64);
@@ -77,6 +94,7 @@ async fn token_is_shown_once_and_kept_nowhere() {
     said.push_str(&place.must(&["token", "list", "default"]));
     said.push_str(&place.must(&["token", "revoke", &id, "--yes", "--json"]));
     said.push_str(&place.must(&["check"]));
+    said.push_str(&std::fs::read_to_string(place.path("report.svg")).unwrap());
     said.push_str(&gate.terminate().err);
     assert!(said.contains("GET") && said.contains("token_revoked") | said.contains("revoked"), "{said}");
 

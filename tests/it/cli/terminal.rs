@@ -130,6 +130,22 @@ fn terminal_is_told_what_to_paste() {
 }
 
 #[test]
+fn terminal_is_asked_before_another_machine_is_loaded_and_sees_how_far_it_is() {
+    let place = Place::new();
+    // An address for documentation; nothing is sent to it.
+    let (code, out, shown) = on_terminal(&place, &["bench", "http://192.0.2.1/main"], "n\n");
+    assert_eq!((code, out.as_str()), (1, ""), "{shown}");
+    assert!(shown.contains("is not this machine") && shown.contains("Proceed? [y/N]"), "{shown}");
+    assert!(shown.contains("nothing was sent"), "{shown}");
+    let gate = place.serve();
+    let url = format!("http://{}/open", gate.data);
+    let bench = ["bench", &url, "--rate", "50", "--duration", "1s"];
+    let (code, out, shown) = on_terminal(&place, &bench, "");
+    assert!(code == 0 && out.contains("latency p99.9 "), "{out} {shown}");
+    assert!(shown.contains("requests, ") && shown.contains("p99 ") && !shown.contains("Proceed"), "{shown}");
+}
+
+#[test]
 fn terminal_sees_a_bar_and_a_pipe_sees_lines() {
     let place = Place::new();
     let enabled = std::fs::read_to_string(place.path("config/channelgate.toml")).unwrap();

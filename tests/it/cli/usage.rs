@@ -35,6 +35,7 @@ const COMMANDS: &[&[&str]] = &[
     &["token", "import", "x", "--name", "x", "--scopes", "repos"],
     &["token", "verify"],
     &["explain", "/x"],
+    &["bench", "http://127.0.0.1:1/x"],
     &["cache", "list"],
     &["cache", "stats"],
     &["cache", "purge", "--everything"],

@@ -30,6 +30,11 @@ impl Identity {
         format!("listen.tls = {{ certificate = \"{at}/certificate.pem\", key = \"{at}/key.pem\" }}")
     }
 
+    /// The certificate's file, in PEM.
+    pub fn certificate(&self) -> std::path::PathBuf {
+        self.directory.path().join("certificate.pem")
+    }
+
     /// Connects, offering these protocols.
     pub async fn connect(&self, address: SocketAddr, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
