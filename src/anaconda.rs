@@ -24,17 +24,28 @@
 //! | `people` | how people sign in, and how they let programs act for them |
 //! | `receipt` | the account of a request |
 //! | `refusal` | statuses and sentences |
+//! | `member` | the person who asks, and their seats |
+//! | `organizations` | `anaconda token install`: organizations and individual tokens |
+//! | `keys` | `anaconda login`: API keys |
+//! | `authentications`, `signing_in` | `anaconda auth`, `anaconda org login`: tokens that people make |
+//! | `packages` | `anaconda download` |
 //!
 //! To add a route: a file with a `router()`, its line in [`Anaconda::new`], a test in `tests/it/anaconda/`. The face decides nothing that
 //! [`crate::policy`] does not, and it issues nothing but through the store. Of the data plane it has only what [`DataPlane`] gives it.
 
 mod area;
 mod asking;
+mod authentications;
+mod keys;
+mod member;
+mod organizations;
+mod packages;
 mod parts;
 pub mod people;
 mod receipt;
 mod refusal;
 mod reply;
+mod signing_in;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -64,9 +75,10 @@ use self::receipt::Receipt;
 use self::refusal::Refusal;
 use self::reply::Code;
 use crate::clock::Clock;
-use crate::face::{RequestIds, Verdict, client_address, shown_method};
+use crate::face::{Ending, PackageEntry, RequestIds, Verdict, client_address, shown_method};
+use crate::keys::Keyring;
 use crate::ledger::Ledger;
-use crate::policy::Channels;
+use crate::policy::{Caller, Channels, Standing};
 use crate::server::RequestBody;
 use crate::store::Store;
 use crate::verify::Verifier;
@@ -92,6 +104,8 @@ pub struct Parts {
     data_plane: DataPlane,
     /// `None` where nobody can sign in.
     people: Option<Arc<People>>,
+    /// `None` where no API key can be signed.
+    keys: Option<Keyring>,
 }
 
 /// What a reload replaces.
@@ -105,13 +119,22 @@ pub struct Surroundings {
     pub public_url: String,
     /// How browsers reach it.
     pub place: Place,
+    /// The channel that a token has to be able to read before it takes the place of another one.
+    pub default_channel: String,
 }
 
 /// A future in a box.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What comes of asking for a package's files.
+pub type Listing = BoxFuture<Result<Vec<PackageEntry>, Verdict>>;
+
 /// What the face has of the data plane, by value: it names nothing of it.
 pub struct DataPlane {
+    /// Says whether a token of this standing would be answered 200 for the index of `noarch` of the channel; if not, what it would be told.
+    pub probe: Box<dyn Fn(Standing, String) -> BoxFuture<Result<(), Verdict>> + Send + Sync>,
+    /// The files of a package, by the channel with or without a label and the package's name, as the caller may see them.
+    pub list: Box<dyn Fn(Caller, String, String) -> Listing + Send + Sync>,
     /// Answers a request for a file of a channel as if it had come there, account of the request included.
     pub read: Box<dyn Fn(http::request::Parts, SocketAddr) -> BoxFuture<Response<Body>> + Send + Sync>,
 }
@@ -126,11 +149,12 @@ impl Parts {
         meters: Meters,
         surroundings: Surroundings,
         data_plane: DataPlane,
-        people: Option<People>,
+        signing_in: (Option<People>, Option<Keyring>),
     ) -> Self {
         let surroundings = ArcSwap::from_pointee(surroundings);
+        let (people, keys) = signing_in;
         let people = people.map(Arc::new);
-        Self { store, verifier, ledger, clock, meters, surroundings, data_plane, people }
+        Self { store, verifier, ledger, clock, meters, surroundings, data_plane, people, keys }
     }
 }
 
@@ -141,6 +165,10 @@ impl Anaconda {
         let shared = Arc::new(parts);
         let router = axum::Router::new()
             .merge(people::router())
+            .merge(organizations::router())
+            .merge(keys::router())
+            .merge(authentications::router())
+            .merge(packages::router())
             .method_not_allowed_fallback(async || Refusal::Method)
             .fallback(async || Refusal::Route)
             .route_layer(from_fn(tell_route))
@@ -167,6 +195,7 @@ impl Anaconda {
             peer,
             asker: Arc::new(OnceLock::new()),
         };
+        let asker = Arc::clone(&arrival.asker);
         let (method, area) = (request.method().clone(), Area::of(request.uri().path()));
         let mut receipt = Receipt::open(
             &self.shared.meters,
@@ -194,6 +223,13 @@ impl Anaconda {
             response = refused(area, &verdict, receipt.request_id(), &parts.headers, &method);
         }
         complete(response.headers_mut(), receipt.request_id());
+        if area == Area::Client
+            && let Some((_, standing)) = asker.get()
+            && let Some(ending) = Ending::of(standing, receipt.at())
+            && let Ok(sentence) = HeaderValue::try_from(ending.sentence)
+        {
+            response.headers_mut().insert(CONDA_TOKEN_WARNING, sentence);
+        }
         let bytes = response.body().size_hint().exact().unwrap_or_default();
         receipt.answered(route, response.status(), code, bytes);
         response
@@ -224,6 +260,9 @@ fn refused(
     let mut response =
         Response::new(if *method == Method::HEAD { Body::empty() } else { Body::from(Bytes::clone(&bytes)) });
     *response.status_mut() = verdict.status;
+    if let Some(reason) = area.reason(verdict) {
+        response.extensions_mut().insert(reason);
+    }
     let own = response.headers_mut();
     own.insert(CONTENT_TYPE, media_type);
     own.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
@@ -251,5 +290,8 @@ fn complete(headers: &mut HeaderMap, request_id: &str) {
         headers.insert(X_REQUEST_ID, id);
     }
 }
+
+/// anaconda-client shows it to the person.
+const CONDA_TOKEN_WARNING: HeaderName = HeaderName::from_static("conda-token-warning");
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

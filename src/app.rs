@@ -115,6 +115,12 @@ impl App {
         // After everything that usually fails: the words of the first start are said once, and only by a gate that starts.
         let first_start = Box::pin(bootstrap::run(&store, &config.data_dir, clock.now())).await?;
 
+        let secret = sign_in::secret(config);
+        let keyring = parts::keyring(config, secret.clone(), &store, &clock).await;
+        if let Some(keyring) = &keyring {
+            verifier.screen_api_keys_by(keyring.verifying());
+        }
+
         let ledger_meters = ledger::Meters::register(metrics.registry())?;
         let ledger = Ledger::new(store.clone(), ledger::Config::default(), ledger_meters);
         let streams = config.verify.cut_streams.then(|| Streams::register(metrics.registry())).transpose()?;
@@ -139,7 +145,7 @@ impl App {
         );
         let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
         let people_meters = people::Meters::register(metrics.registry())?;
-        let people = sign_in::people(config, sign_in::secret(config), provider, &store, people_meters)?;
+        let people = sign_in::people(config, secret, provider, &store, people_meters)?;
         let anaconda = Arc::new(Anaconda::new(anaconda::Parts::new(
             store.clone(),
             verifier.clone(),
@@ -148,7 +154,7 @@ impl App {
             anaconda::Meters::register(metrics.registry())?,
             tools,
             planes::for_tools(&gateway),
-            people,
+            (people, keyring),
         )));
         let name = config.gate.name.clone().unwrap_or_else(host_name);
         let heartbeat =

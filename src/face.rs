@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `asker` | from a credential to whoever shows it |
 //! | `client_address` | the client's address behind proxies |
+//! | `ending` | that a token ends soon |
+//! | `package_entry` | a file of a package |
 //! | `problem` | problem bodies |
 //! | `request_id` | ids of requests |
 //! | `verdict` | what is told of a credential that does not serve |
@@ -13,6 +15,8 @@
 
 mod asker;
 mod client_address;
+mod ending;
+mod package_entry;
 mod problem;
 mod request_id;
 mod verdict;
@@ -20,6 +24,8 @@ pub mod view;
 
 pub use asker::{Asker, Shown};
 pub use client_address::client_address;
+pub use ending::Ending;
+pub use package_entry::PackageEntry;
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use request_id::{RequestIds, shown_method};
 pub use verdict::Verdict;

@@ -19,6 +19,9 @@ pub mod admission;
 mod body;
 mod fetch;
 mod host;
+mod listing;
+mod notices;
+mod probe;
 mod receipt;
 mod refusal;
 mod respond;
@@ -212,7 +215,13 @@ impl Gateway {
         let permit = decision.map_err(Refusal::Denied)?;
         receipt.channel(permit.channel().name.clone());
         let asked = Asked { permit: &permit, method, headers };
-        let served = fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await?;
+        let served = match notices::due(&permit, self.clock.now()) {
+            None => fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await?,
+            Some(ending) => {
+                let merged = notices::merged(&ending, asked, routing, self.clock.now(), &self.metrics);
+                Box::pin(merged).await
+            }
+        };
         if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
             let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now());

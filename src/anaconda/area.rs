@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
 use super::people;
@@ -74,6 +75,10 @@ impl Area {
         match self {
             Self::Api => {
                 let problem = Problem::new(status.as_u16(), code, title, detail, request_id);
+                let problem = match *status {
+                    StatusCode::UNAUTHORIZED => problem.with_error_code(AUTH_REQUIRED),
+                    _ => problem,
+                };
                 (PROBLEM_MEDIA_TYPE, Bytes::from(problem.to_json()))
             }
             Self::OAuth => {
@@ -85,7 +90,9 @@ impl Area {
                 };
                 json(&OAuthError { error, error_description: detail })
             }
-            Self::Client => json(&ClientError { error: detail, message: detail, code, request_id }),
+            Self::Client => {
+                (HeaderValue::from_static("application/json"), client_error(detail, code, request_id))
+            }
             Self::Page => {
                 let page = people::notice(title, detail);
                 (HeaderValue::from_static("text/html; charset=utf-8"), Bytes::from(page))
@@ -93,6 +100,26 @@ impl Area {
         }
     }
 }
+
+impl Area {
+    /// The reason phrase of a refusal. anaconda-auth shows nothing else of one to the person, where the protocol has it (HTTP/1).
+    pub(super) fn reason(self, verdict: &Verdict) -> Option<ReasonPhrase> {
+        if !matches!(self, Self::Api | Self::OAuth) {
+            return None;
+        }
+        // What is not ASCII has no place in it.
+        let letters = verdict.detail.trim_end_matches('.').chars();
+        let letters = letters.map(|c| if matches!(c, ' '..='~') { c } else { '?' });
+        let phrase: String = letters.take(REASON_CHARS_MAX).collect();
+        ReasonPhrase::try_from(phrase.into_bytes()).ok()
+    }
+}
+
+/// The code by which anaconda-auth knows that a login helps.
+const AUTH_REQUIRED: &str = "auth_required";
+
+/// Longer ones are cut: some proxies and clients bound the line.
+const REASON_CHARS_MAX: usize = 400;
 
 #[derive(Serialize)]
 struct OAuthError<'a> {
@@ -104,8 +131,13 @@ struct OAuthError<'a> {
 struct ClientError<'a> {
     error: &'a str,
     message: &'a str,
-    code: &'static str,
+    code: &'a str,
     request_id: &'a str,
+}
+
+/// The body of a refusal for anaconda-client.
+pub(super) fn client_error(detail: &str, code: &str, request_id: &str) -> Bytes {
+    json(&ClientError { error: detail, message: detail, code, request_id }).1
 }
 
 fn json(body: &impl Serialize) -> (HeaderValue, Bytes) {

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
 use super::Shared;
 use super::refusal::Refusal;
@@ -38,8 +37,6 @@ pub(super) struct Asking {
     pub(super) caller: Caller,
     /// The digest of what they showed.
     pub(super) digest: Option<TokenDigest>,
-    pub(super) method: Method,
-    pub(super) headers: HeaderMap,
 }
 
 impl FromRequestParts<Shared> for Arrival {
@@ -66,16 +63,7 @@ impl FromRequestParts<Shared> for Asking {
         if let Caller::Known(standing) = &caller {
             let _ = arrival.asker.set((carrier, Arc::clone(standing)));
         }
-        Ok(Self {
-            shared: Arc::clone(shared),
-            now: arrival.at,
-            arrival,
-            carrier,
-            caller,
-            digest,
-            method: parts.method.clone(),
-            headers: parts.headers.clone(),
-        })
+        Ok(Self { shared: Arc::clone(shared), now: arrival.at, arrival, carrier, caller, digest })
     }
 }
 

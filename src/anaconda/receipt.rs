@@ -8,6 +8,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::asking::Arrival;
 use crate::auth::Carrier;
+use crate::clock::Timestamp;
 use crate::ledger::Ledger;
 use crate::policy::Standing;
 
@@ -74,6 +75,11 @@ impl Receipt {
             bytes: 0,
             handed_over: false,
         }
+    }
+
+    /// When the request came.
+    pub(super) fn at(&self) -> Timestamp {
+        self.arrival.at
     }
 
     pub(super) fn request_id(&self) -> &str {

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use crate::account::SubscriptionOver;
 use crate::auth::CredentialError;
 use crate::conda::redact;
 use crate::face::Verdict;
+use crate::keys::KeyringError;
+use crate::policy::{ApiDenial, DenyReason, Overreach, PersonDenial, Standing};
 use crate::server::RequestBodyError;
 use crate::store::{ErrorKind, StoreError};
+use crate::token::RandomError;
 use crate::verify::LookupError;
 
 /// Why a request is refused.
@@ -38,6 +42,76 @@ pub(super) enum Refusal {
     Unsettled,
     /// More is asked for than is done at once.
     Overloaded,
+    /// Nobody acts as a person.
+    NoPerson(PersonDenial),
+    /// The admin API's rules refuse what is done for an organization.
+    Api(ApiDenial),
+    /// The person has no seat in an organization that they named.
+    NoSeat {
+        /// The user.
+        user: String,
+        /// What they named.
+        organization: String,
+    },
+    /// The person has no seat at all.
+    NoSeats {
+        /// The user.
+        user: String,
+    },
+    /// A token acts for another organization than the one that was named.
+    OtherOrganization(String),
+    /// The organization's subscription is over.
+    Unsubscribed {
+        /// Its name.
+        organization: String,
+        /// Why.
+        over: SubscriptionOver,
+    },
+    /// The token would have more rights than whoever asks.
+    Overreach(Overreach),
+    /// The token would not be served, so it does not take the place of another one.
+    Unusable {
+        /// The channel that it was tried on.
+        channel: String,
+        /// What it would be told.
+        verdict: Verdict,
+    },
+    /// There is no individual token yet: to the tool, no refusal.
+    NoTokenYet {
+        /// The user.
+        user: String,
+        /// The organization's name.
+        organization: String,
+    },
+    /// A living token has the name.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The organization's name.
+        organization: String,
+        /// Whoever asks wanted to be told, rather than to have it replaced.
+        is_asked_for: bool,
+    },
+    /// The caller has no living token of this name.
+    NoToken {
+        /// The name.
+        name: String,
+    },
+    /// Others use the token, too.
+    OfOthers(Arc<Standing>),
+    /// The caller may see no file of the package.
+    NoPackage {
+        /// The channel, as it was named.
+        channel: String,
+        /// The package.
+        name: String,
+    },
+    /// No access token, or one that is spent or too old.
+    Access,
+    /// Nobody can sign in at this gate.
+    SignInOff,
+    /// What the data plane would say.
+    Told(Verdict),
 }
 
 impl From<StoreError> for Refusal {
@@ -61,6 +135,31 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
+    /// The operating system gave no random bytes.
+    pub(super) fn of_random(error: RandomError) -> Self {
+        tracing::error!(%error, "no token can be made");
+        Self::Overloaded
+    }
+
+    /// No API key could be made.
+    pub(super) fn of_keyring(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Store(error) => error.into(),
+            error => {
+                tracing::error!(%error, "no API key can be made");
+                Self::Overloaded
+            }
+        }
+    }
+
+    pub(super) fn access_unknown() -> Self {
+        Self::Access
+    }
+
+    pub(super) fn no_such_token(name: &str) -> Self {
+        Self::NoToken { name: name.to_owned() }
+    }
+
     /// What it is told as.
     pub(super) fn verdict(&self) -> Verdict {
         let bad_request =
@@ -93,8 +192,146 @@ impl Refusal {
                 2,
             ),
             Self::Overloaded => Verdict::overloaded(5),
+            Self::NoPerson(denial) => no_person(denial),
+            Self::Api(denial) => of_api(denial),
+            Self::NoSeat { user, organization } => forbidden(
+                "seat_missing",
+                "Seat missing",
+                format!("User \"{user}\" has no seat in organization \"{}\": ask an administrator of it for one.", redact::sentence(organization)),
+            ),
+            Self::NoSeats { user } => forbidden(
+                "seat_missing",
+                "Seat missing",
+                format!("User \"{user}\" has no seat in any organization: ask your administrator for one."),
+            ),
+            Self::OtherOrganization(organization) => forbidden(
+                "organization_forbidden",
+                "Another organization",
+                format!("The token that was sent acts for its own organization only, not for \"{}\".", redact::sentence(organization)),
+            ),
+            Self::Unsubscribed { organization, over } => forbidden(
+                "subscription_ended",
+                "Subscription ended",
+                match over {
+                    SubscriptionOver::Cancelled(at) => format!("The subscription of organization \"{organization}\" was cancelled on {at}: no token can be issued until it is renewed. Ask your administrator."),
+                    SubscriptionOver::LongEnded(at) => format!("The subscription of organization \"{organization}\" ended on {at}, more than 30 days ago: no token can be issued until it is renewed. Ask your administrator."),
+                },
+            ),
+            Self::Overreach(overreach) => forbidden(
+                "scope_missing",
+                "Beyond your rights",
+                format!("A token can do nothing that whoever makes it cannot do: {overreach}. Ask for less, or ask your administrator."),
+            ),
+            Self::Unusable { channel, verdict } => unusable(channel, verdict),
+            Self::NoTokenYet { user, organization } => {
+                missing(&format!("User \"{user}\" has no living token of organization \"{organization}\" yet."))
+            }
+            Self::NameTaken { name, organization, is_asked_for: true } => Verdict::plain(
+                StatusCode::BAD_REQUEST,
+                "conflict",
+                "Name taken",
+                format!("Organization \"{organization}\" has a living token named \"{}\" already: remove it first, or choose another name.", redact::sentence(name)),
+            ),
+            Self::NameTaken { name, organization, is_asked_for: false } => Verdict::plain(
+                StatusCode::BAD_REQUEST,
+                "conflict",
+                "Name taken",
+                format!("Organization \"{organization}\" has a living token named \"{}\" which is not yours, so it cannot be replaced: choose another name.", redact::sentence(name)),
+            ),
+            Self::NoToken { name } => missing(&format!(
+                "You have no living token named \"{}\". `anaconda auth --list` shows those you have.",
+                redact::sentence(name)
+            )),
+            Self::OfOthers(standing) => forbidden(
+                "scope_missing",
+                "Token of others",
+                format!("The {standing} is not a person's own: whoever administers the organization can end it, or forget it where it is installed."),
+            ),
+            Self::NoPackage { channel, name } => missing(&format!(
+                "Channel \"{}\" has no package \"{}\".",
+                redact::text(channel),
+                redact::text(name)
+            )),
+            Self::Access => Verdict::plain(
+                StatusCode::UNAUTHORIZED,
+                "token_unknown",
+                "Access token unknown",
+                "This gate does not know the access token that was sent: it was used before, or it is too old. Run `anaconda login` again.".to_owned(),
+            ),
+            Self::SignInOff => Verdict::passing(
+                "sign_in_unavailable",
+                "Sign-in unavailable",
+                "Nobody can sign in at this gate for the moment; its administrator finds the reason in the log.".to_owned(),
+                60,
+            ),
+            Self::Told(verdict) => verdict.clone(),
         }
     }
+}
+
+fn no_person(denial: &PersonDenial) -> Verdict {
+    match denial {
+        PersonDenial::Token(DenyReason::TokenMissing { masked: true }) => Verdict::of_masked(
+            "Your client sent a masked token (such as ***** or <TOKEN>) instead of the real one. Run `anaconda login` again.".to_owned(),
+        ),
+        PersonDenial::Token(DenyReason::TokenExpired(token, at)) => Verdict::of_expired(token, *at),
+        PersonDenial::Token(DenyReason::TokenEnded(token, cause)) => Verdict::of_ended(token, *cause),
+        PersonDenial::Token(DenyReason::TokenUnknown) => Verdict::of_unknown(),
+        // Of the reasons not to read a channel, the others do not come up here.
+        PersonDenial::Token(_) => {
+            Verdict::of_missing("You have to sign in for this: run `anaconda login`.".to_owned())
+        }
+        PersonDenial::ScopeMissing(token) => forbidden(
+            "scope_missing",
+            "Scope missing",
+            format!("The {token} can do less than you may, so nothing is done by it: run `anaconda login` and try again."),
+        ),
+        PersonDenial::Nobodys(token) => forbidden(
+            "person_required",
+            "Person required",
+            format!("The {token} is nobody's in particular, and this is for persons: run `anaconda login`, or ask your administrator."),
+        ),
+        PersonDenial::UserDisabled(user) => Verdict::plain(
+            StatusCode::UNAUTHORIZED,
+            "user_disabled",
+            "User disabled",
+            format!("User \"{user}\" is disabled at this gate. Ask your administrator why."),
+        ),
+    }
+}
+
+fn of_api(denial: &ApiDenial) -> Verdict {
+    match denial {
+        ApiDenial::Token(reason) => no_person(&PersonDenial::Token(reason.clone())),
+        ApiDenial::ScopeMissing(token, deed) => forbidden(
+            "scope_missing",
+            "Scope missing",
+            format!(
+                "The {token} is nobody's in particular, and has no scope ({}) to do this for its organization: run `anaconda login`, or ask your administrator.",
+                deed.scope().as_str()
+            ),
+        ),
+        ApiDenial::OtherOrganization => missing("There is no such organization."),
+        ApiDenial::OperatorsOnly(token) => {
+            forbidden("operator_required", "Operator required", format!("The {token} is not an operator's."))
+        }
+    }
+}
+
+/// Why a token is not issued: it would not be served. 404 would say that there is none yet, and 401 that a login helps.
+fn unusable(channel: &str, verdict: &Verdict) -> Verdict {
+    let why = verdict.detail.trim_end_matches('.');
+    let detail = format!(
+        "No token was issued and none was ended, because a new one could not be used on \"{channel}\": {why}."
+    );
+    match verdict.status {
+        status if status.is_server_error() => Verdict { detail, ..verdict.clone() },
+        _ => forbidden("channel_forbidden", "Token would not serve", detail),
+    }
+}
+
+fn forbidden(code: &'static str, title: &'static str, detail: String) -> Verdict {
+    Verdict::plain(StatusCode::FORBIDDEN, code, title, detail)
 }
 
 fn missing(detail: &str) -> Verdict {

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 /// What a response that is not a refusal is counted and logged as, where `ok` would not tell: an OAuth error, a page with a mistake.
@@ -21,4 +22,9 @@ pub(super) fn json(status: StatusCode, view: &impl Serialize) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// `text` as it stands in a URL.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

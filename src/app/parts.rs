@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Listen, Network};
 use crate::gateway::{Routes, Routing};
 use crate::index::{self, Indexes, Inspector, Seen};
+use crate::keys::{self, GateSecret, Keyring};
 use crate::metrics::Metrics;
 use crate::semantics::Patience;
 use crate::server::{self, Tls};
@@ -189,6 +190,35 @@ pub(super) fn tools(config: &Config, routing: &Routing, local: SocketAddr) -> an
         trusted_proxies: routing.config.trusted_proxies.clone(),
         public_url: config.listen.url(local),
         place: sign_in::place(config),
+        default_channel: config.sign_in.default_channel.clone(),
+    }
+}
+
+/// What signs API keys, by what the configuration says. `None`, and a line that says why, where people cannot sign in at this gate: channels go
+/// on all the same.
+pub(super) async fn keyring(
+    config: &Config,
+    secret: Option<GateSecret>,
+    store: &Store,
+    clock: &Clock,
+) -> Option<Keyring> {
+    let issuer = config.listen.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let defaults = keys::Config::default();
+    let keyring = Keyring::new(
+        store.clone(),
+        secret?,
+        keys::Config {
+            issuer: issuer.unwrap_or(defaults.issuer),
+            signing_key_life: config.sign_in.signing_key_life,
+            api_key_life: config.sign_in.api_key_life,
+        },
+    );
+    match keyring.load(clock.now()).await {
+        Ok(()) => Some(keyring),
+        Err(error) => {
+            tracing::error!("nobody can sign in at this gate: {}", story(&error.into()));
+            None
+        }
     }
 }
 

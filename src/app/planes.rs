@@ -55,11 +55,19 @@ impl DataPlane {
 
 /// What the face for the tools has of the data plane.
 pub(super) fn for_tools(gateway: &Arc<Gateway>) -> anaconda::DataPlane {
-    let reader = Arc::clone(gateway);
+    let (reader, prober, lister) = (Arc::clone(gateway), Arc::clone(gateway), Arc::clone(gateway));
     anaconda::DataPlane {
         read: Box::new(move |request, peer| {
             let gateway = Arc::clone(&reader);
             Box::pin(async move { gateway.answer(&request, peer).await.map(Body::new) })
+        }),
+        probe: Box::new(move |standing, channel| {
+            let gateway = Arc::clone(&prober);
+            Box::pin(async move { gateway.probe(standing, &channel).await })
+        }),
+        list: Box::new(move |caller, channel, name| {
+            let gateway = Arc::clone(&lister);
+            Box::pin(async move { gateway.package(&caller, &channel, &name).await })
         }),
     }
 }

@@ -56,6 +56,13 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// The same with another code in `error`: anaconda-auth offers a login for one code only.
+    #[must_use]
+    pub fn with_error_code(mut self, code: &'static str) -> Self {
+        self.error.code = code;
+        self
+    }
+
     /// Its JSON.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings and numbers always serialize.

@@ -10,6 +10,7 @@ use crate::token::EndCause;
 use crate::verify::LookupError;
 
 /// What a refusal is told as.
+#[derive(Clone, Debug)]
 pub struct Verdict {
     /// The status.
     pub status: StatusCode,

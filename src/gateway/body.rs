@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::receipt::Receipt;
@@ -44,6 +44,35 @@ impl Content {
     /// The bytes of `span` of `body`: for an upstream that does not do ranges.
     pub(super) fn part(body: upstream::Body, span: Span) -> Self {
         Self::Part(Slice { body, skip: span.start, left: span.length() })
+    }
+
+    /// All of it, for the gate itself.
+    ///
+    /// # Errors
+    ///
+    /// It breaks off, or is longer than `bytes_max`.
+    pub(super) async fn collect(self, bytes_max: usize) -> io::Result<Bytes> {
+        let mut collected = BytesMut::new();
+        let mut content = self;
+        while let Some(bytes) = std::future::poll_fn(|context| content.poll_data(context)).await {
+            let bytes = bytes?;
+            if collected.len().saturating_add(bytes.len()) > bytes_max {
+                return Err(io::Error::other("the document is longer than the gate reads"));
+            }
+            collected.extend_from_slice(&bytes);
+        }
+        Ok(collected.freeze())
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Own(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Whole(body) => next_data(body, context),
+            Self::Part(slice) => slice.poll_data(context),
+            Self::Cached(body) => next_data(body, context),
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -92,14 +121,7 @@ impl HttpBody for Body {
         if this.receipt.is_cut(context) {
             return Poll::Ready(Some(Err(io::Error::other("the right to this download has ended"))));
         }
-        let data = match &mut this.content {
-            Content::Empty => None,
-            Content::Own(bytes) if bytes.is_empty() => None,
-            Content::Own(bytes) => Some(Ok(std::mem::take(bytes))),
-            Content::Whole(body) => ready!(next_data(body, context)),
-            Content::Part(slice) => ready!(slice.poll_data(context)),
-            Content::Cached(body) => ready!(next_data(body, context)),
-        };
+        let data = ready!(this.content.poll_data(context));
         match &data {
             Some(Ok(bytes)) => {
                 this.receipt.sent(bytes.len(), this.content.source());

@@ -1,12 +1,13 @@
 //! What step 6 of a request's life hands to step 7.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::body::Content;
 use super::refusal::Refusal;
-use crate::cache::{self, Filling, Object, Portion, Supply};
+use crate::cache::{self, Filling, Object, Portion, Sha256, Supply};
 use crate::clock::Timestamp;
 use crate::conda::FileKind;
 use crate::policy::Permit;
@@ -81,6 +82,34 @@ impl Served {
             length,
             cache_status: "channelgate; fwd=miss",
             ..asked.served(extent, fetched.validators, fetched.cache_control, content)
+        }
+    }
+
+    /// A JSON document that the gate made for this request.
+    pub(super) fn made(body: Bytes, now: Timestamp, asked: Asked<'_>) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+        let validators = Validators {
+            etag: Some(EntityTag::strong(&format!("sha256-{}", Sha256::of(&body)))),
+            last_modified: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+        };
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let extent = asked.extent(&validators, Some(length));
+        let content = match extent {
+            _ if *asked.method == Method::HEAD => Content::Empty,
+            Extent::Whole => Content::Own(body),
+            Extent::Part(span, _) => {
+                let end = usize::try_from(span.end).unwrap_or(usize::MAX).min(body.len());
+                let start = usize::try_from(span.start).unwrap_or(usize::MAX).min(end);
+                Content::Own(body.slice(start..end))
+            }
+            Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
+        };
+        // It is of one token and of today.
+        let freshness = CacheControl { no_cache: true, ..CacheControl::default() };
+        Self {
+            length: Some(length),
+            cache_status: "channelgate; fwd=bypass",
+            ..asked.served(extent, validators, freshness, content)
         }
     }
 

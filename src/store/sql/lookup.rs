@@ -30,6 +30,23 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What groups make of a token that acts as this user of the organization, whether there is one or not.
+    ///
+    /// # Errors
+    ///
+    /// The store's failures.
+    pub async fn rights_of_user(&self, organization: &str, user: &str) -> Result<Rights, StoreError> {
+        self.call(async {
+            let rights = either(select_rights!(json_group_array), select_rights!(json_agg));
+            let rights = rights.bind(organization).bind(user);
+            let row = rights.fetch_one(&mut self.reader().await?).await?;
+            Ok(rights_in(&row)?)
+        })
+        .await
+    }
+}
+
 async fn look_up(session: &mut Session, digest: &TokenDigest) -> Result<Reading, Failure> {
     let whole = either(
         select_standing!(
@@ -102,8 +119,29 @@ macro_rules! select_standing {
 }
 use select_standing;
 
-/// A token with the restricted channels of its organization, and the grants of them to its own groups.
+/// The same for a user of an organization, by their names.
+macro_rules! select_rights {
+    ($rights:ident) => {
+        concat!(
+            "SELECT ",
+            $rights!(),
+            " AS rights FROM organizations o JOIN restrictions r ON r.organization_id = o.id",
+            " LEFT JOIN grants x ON x.organization_id = r.organization_id AND x.channel = r.channel",
+            " AND x.group_id IN (SELECT m.group_id FROM group_members m",
+            " WHERE m.organization_id = o.id AND m.user_name = $2)",
+            " LEFT JOIN groups g ON g.id = x.group_id WHERE o.name = $1"
+        )
+    };
+}
+use select_rights;
+
+/// A token with what groups make of it.
 fn standing(row: &Row) -> Result<Standing, sqlx::Error> {
+    Ok(Standing { token: row::token(row)?, rights: rights_in(row)? })
+}
+
+/// The restricted channels of an organization, and the grants of them to the groups of whom it was asked for.
+fn rights_in(row: &Row) -> Result<Rights, sqlx::Error> {
     type Restricted = (String, Option<String>, Option<String>, Option<String>, Option<String>);
     let json: String = row.read("rights")?;
     let restricted: Vec<Restricted> = serde_json::from_str(&json).map_err(row::decode)?;
@@ -119,5 +157,5 @@ fn standing(row: &Row) -> Result<Standing, sqlx::Error> {
             });
         }
     }
-    Ok(Standing { token: row::token(row)?, rights: Rights::new(channels) })
+    Ok(Rights::new(channels))
 }

@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
+    /// What follows the status in its line.
+    pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// True if the body ended as its framing promised.
@@ -136,12 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let head = String::from_utf8(self.buffer.drain(..end + 4).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let mut line = lines.next().unwrap().splitn(3, ' ').skip(1);
+        let status = line.next().unwrap().parse().unwrap();
+        let reason = line.next().unwrap_or_default().to_owned();
         let headers = lines
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Reply { status, headers, body: Vec::new(), complete: false }
+        Reply { status, reason, headers, body: Vec::new(), complete: false }
     }
 
     async fn read(&mut self, method: &str) -> Reply {

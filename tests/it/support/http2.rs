@@ -66,7 +66,13 @@ impl Http2 {
                 (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
             })
             .collect();
-        let mut reply = Reply { status: head.status.as_u16(), headers, body: Vec::new(), complete: true };
+        let mut reply = Reply {
+            status: head.status.as_u16(),
+            reason: String::new(),
+            headers,
+            body: Vec::new(),
+            complete: true,
+        };
         while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.expect("a body stalled") {
             match frame {
                 Ok(frame) => reply.body.extend(frame.into_data().unwrap_or_default()),

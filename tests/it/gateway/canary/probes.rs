@@ -269,6 +269,43 @@ pub(super) fn probes(canary: &Canary) -> Vec<Probe> {
         let headers = [(name, format!("\"{value}\"")), ("Range", "bytes=0-0".to_owned())];
         add("GET", "/strays/noarch/x.conda".into(), &headers);
     }
+    // What the anaconda tools ask for.
+    for (method, target) in [
+        ("GET", "/api/organizations/my"),
+        ("GET", "/api/organizations/default/ce/current-token"),
+        ("PUT", "/api/organizations/default/ce/current-token"),
+        ("GET", "/api/account"),
+        ("POST", "/api/auth/api-keys"),
+        ("GET", "/api/auth/oauth2/userinfo"),
+        ("GET", "/authentication"),
+        ("GET", "/authentications"),
+        ("POST", "/authentications"),
+        ("DELETE", "/authentications"),
+        ("GET", "/user"),
+        ("GET", "/package/main/x"),
+        ("GET", "/download/main/x/1/noarch/x-1-0.conda"),
+        ("GET", "/download/filtered/secret/1/noarch/secret-1-0.conda"),
+        ("GET", "/api/none"),
+    ] {
+        for text in [
+            format!("token {value}"),
+            format!("Bearer {value}"),
+            basic(format!("user:{value}")),
+            basic(format!("{value}:")),
+            value.clone(),
+        ] {
+            add(method, target.to_owned(), &[("Authorization", text)]);
+        }
+        add(method, target.to_owned(), &[("X-API-Key", value.clone()), ("X-Auth", value.clone())]);
+        add(method, format!("{target}?token={value}"), &[]);
+    }
+    for target in [
+        format!("/package/t/{value}/main/x"),
+        format!("/download/t/{value}/main/x/1/noarch/x-1-0.conda"),
+        format!("/download/main/t/{value}/x/1/noarch/x-1-0.conda"),
+    ] {
+        add("GET", target, &[]);
+    }
     if canary.is_token {
         // Places where no token belongs, but where people paste one.
         for target in [
@@ -293,9 +330,29 @@ pub(super) fn probes(canary: &Canary) -> Vec<Probe> {
             format!("/strays/{escaped}.json"),
             format!("/t/*****/{value}/noarch/x.conda"),
             format!("/t/wrong/{value}/noarch/x.conda"),
+            format!("/api/{value}"),
+            format!("/api/organizations/{value}/ce/current-token"),
+            format!("/user/{value}"),
+            format!("/device?user_code={value}"),
+            format!("/sign-in?next=/{value}"),
+            format!("/.well-known/{value}"),
+            format!("/package/{value}/x"),
+            format!("/package/main/{value}"),
+            format!("/download/{value}/x/1/noarch/x-1-0.conda"),
+            format!("/download/main/{value}/1/noarch/{value}-1-0.conda"),
+            format!("/download/main/x/{value}/noarch/x-{value}-0.conda"),
         ] {
             add("GET", target.clone(), &[]);
             add("HEAD", target, &[]);
+        }
+        for target in [
+            format!("/authentications/name/{value}"),
+            format!("/authentications/name/x {value}/y").replace(' ', "%20"),
+            format!("/authentications/org/{value}/name/x"),
+            format!("/authentications/org/default/name/{value}"),
+        ] {
+            add("DELETE", target.clone(), &[]);
+            add("DELETE", target, &[("Authorization", format!("Bearer {value}"))]);
         }
     }
     probes
