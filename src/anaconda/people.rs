@@ -53,7 +53,7 @@ use url::Url;
 
 pub use self::meters::Meters;
 pub use self::oidc::{Provider, ProviderConfig};
-pub(in crate::anaconda) use self::passwords::Passwords;
+pub(in crate::anaconda) use self::passwords::{PasswordRefusal, Passwords};
 
 use self::csrf::Csrf;
 use self::pages::Notice;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use super::people::PasswordRefusal;
 use crate::account::SubscriptionOver;
 use crate::auth::CredentialError;
 use crate::conda::redact;
@@ -110,6 +111,10 @@ pub(super) enum Refusal {
     Access,
     /// Nobody can sign in at this gate.
     SignInOff,
+    /// Nobody signs in by a password here.
+    PasswordsOff,
+    /// A password that does not let anybody in.
+    Password(PasswordRefusal),
     /// What the data plane would say.
     Told(Verdict),
 }
@@ -264,6 +269,12 @@ impl Refusal {
                 "Nobody can sign in at this gate for the moment; its administrator finds the reason in the log.".to_owned(),
                 60,
             ),
+            Self::PasswordsOff => forbidden(
+                "password_refused",
+                "Passwords not accepted",
+                "Nobody signs in by a password at this gate: run `anaconda login`.".to_owned(),
+            ),
+            Self::Password(refusal) => of_password(refusal),
             Self::Told(verdict) => verdict.clone(),
         }
     }
@@ -315,6 +326,32 @@ fn of_api(denial: &ApiDenial) -> Verdict {
         ApiDenial::OperatorsOnly(token) => {
             forbidden("operator_required", "Operator required", format!("The {token} is not an operator's."))
         }
+    }
+}
+
+fn of_password(refusal: &PasswordRefusal) -> Verdict {
+    let unauthorized =
+        |code, title, detail: &str| Verdict::plain(StatusCode::UNAUTHORIZED, code, title, detail.to_owned());
+    match refusal {
+        PasswordRefusal::Wrong => unauthorized(
+            "password_refused",
+            "Password refused",
+            "The user name or the password is not right.",
+        ),
+        PasswordRefusal::Disabled => unauthorized(
+            "user_disabled",
+            "User disabled",
+            "This user is disabled at this gate. Ask your administrator why.",
+        ),
+        PasswordRefusal::Throttled(wait) => {
+            let seconds = wait.as_secs().max(1);
+            let detail = format!("There were too many attempts to sign in. Try again in {seconds} s.");
+            let verdict =
+                Verdict::plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many attempts", detail);
+            Verdict { retry_after_seconds: Some(seconds), ..verdict }
+        }
+        PasswordRefusal::Overloaded => Verdict::overloaded(5),
+        PasswordRefusal::Store(error) => of_store(error),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::account::{Organization, Seat};
@@ -16,7 +16,7 @@ use crate::anaconda::asking::{Asking, settle};
 use crate::anaconda::member::seat_in;
 use crate::anaconda::parts::Json;
 use crate::anaconda::refusal::Refusal;
-use crate::anaconda::signing_in::by_access;
+use crate::anaconda::signing_in::{by_access, by_password};
 use crate::anaconda::{Shared, reply};
 use crate::auth::Carrier;
 use crate::policy::{
@@ -61,12 +61,13 @@ enum Maker {
 pub(super) async fn create(
     State(shared): State<Shared>,
     asking: Asking,
+    headers: HeaderMap,
     Json(wish): Json<Wish>,
 ) -> Result<Response, Refusal> {
     let name = wish.note.as_deref().unwrap_or_default();
     check_token_name(name).map_err(|error| Refusal::Value(error.to_string()))?;
     check_strength(wish.strength.as_deref())?;
-    let maker = maker(&asking).await?;
+    let maker = maker(&asking, &headers).await?;
     let organization = maker.organization(wish.user.as_deref())?;
     let scopes = match scopes(wish.scopes.as_deref())? {
         Some(scopes) => scopes,
@@ -118,8 +119,13 @@ pub(super) async fn create(
 }
 
 /// Who asks for a token.
-async fn maker(asking: &Asking) -> Result<Maker, Refusal> {
+async fn maker(asking: &Asking, headers: &HeaderMap) -> Result<Maker, Refusal> {
     let store = &asking.shared.store;
+    if matches!((&asking.caller, asking.carrier), (Caller::Unknown, Some(Carrier::Basic))) {
+        let user = by_password(asking, headers).await?;
+        let seats = store.seats_of(&user).await?;
+        return Ok(Maker::SignedIn { user, organization: None, access: None, seats });
+    }
     if matches!((&asking.caller, asking.carrier), (Caller::Unknown, Some(Carrier::Bearer))) {
         // What is no access token either is told so as any unknown token.
         if let Ok((Approval { user, organization }, access)) = by_access(asking).await {

@@ -1,5 +1,6 @@
 //! `anaconda auth`, `anaconda org login|whoami|logout`: tokens that people make, list and remove for themselves.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::stage::Stage;
@@ -259,4 +260,30 @@ async fn token_that_ends_soon_is_announced() {
             assert!(!warning.contains(&token.value));
         }
     }
+}
+
+#[tokio::test]
+async fn password_makes_a_token_and_a_wrong_one_is_throttled() {
+    let stage = Stage::with_manual_clock().await;
+    stage.set_password("bob", "correct horse battery").await;
+    let basic = |password: &str| {
+        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("bob:{password}")))
+    };
+    let login = wish("binstar_client:bob@vm", &Value::Null);
+    let token =
+        made(&stage, &stage.ask(&basic("correct horse battery"), "POST", "/authentications", &login).await);
+    assert_eq!(stage.reads(&token.value).await, "200");
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let reply = stage.ask(&basic("wrong"), "POST", "/authentications", &login).await;
+        assert!(reply.json()["error"].is_string(), "{}", reply.json());
+        statuses.push(reply.status);
+    }
+    assert_eq!(statuses.first(), Some(&401), "the client asks for the password again");
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    // A password is for signing in, and opens no channel.
+    let authorization = basic("correct horse battery");
+    let headers = [("Authorization", authorization.as_str())];
+    assert_eq!(stage.gate.ask("GET", "/repo/main/noarch/repodata.json", &headers).await.status, 401);
+    assert_eq!(stage.ask(&authorization, "GET", "/authentications", &Value::Null).await.status, 401);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use channelgate::account::{Grant, NewUser, Permission, Role, Subscription};
+use channelgate::account::{Grant, NewUser, PasswordHash, Permission, Role, Subscription};
 use channelgate::clock::Timestamp;
 use channelgate::store::{Actor, ActsAs, AuditFilter, AuditRecord, NewDevice, NewToken, Poll, Purpose};
 use channelgate::token::{Minted, TokenId};
@@ -154,6 +154,11 @@ impl Stage {
     /// The id in a token's object.
     pub fn id_of(&self, reply: &Reply) -> TokenId {
         TokenId(reply.json()["id"].as_str().unwrap().parse().unwrap())
+    }
+
+    pub async fn set_password(&self, user: &str, password: &str) {
+        let hash = PasswordHash::of(password, &[7; 16]).unwrap();
+        self.gate.store().set_password(user, &hash, &by(), self.now()).await.unwrap();
     }
 
     pub async fn disable(&self, user: &str) {
