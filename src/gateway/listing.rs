@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::refusal::Refusal;
 use super::served::Asked;
 use super::{Gateway, Routing, fetch, respond};
-use crate::conda::RequestTarget;
+use crate::conda::{RequestTarget, redact};
 use crate::face::{PackageEntry, Verdict};
 use crate::policy::{self, Caller};
 
@@ -49,7 +49,7 @@ impl Gateway {
         let mut files = Vec::new();
         while let Some(found) = directories.join_next().await {
             let found = found.unwrap_or_else(|_| Err(Refusal::Overloaded));
-            files.extend(found.map_err(|refusal| respond::verdict(&refusal, base))?);
+            files.extend(found.map_err(|refusal| respond::verdict(&refusal, &redact::text(base)))?);
         }
         files.sort_by(|a, b| (&a.subdir, &a.file).cmp(&(&b.subdir, &b.file)));
         Ok(files)
