@@ -65,7 +65,7 @@ impl Browser {
         let page = self.get("/sign-in").await;
         let answer = self.send(&page, "/sign-in", &[("user", user), ("password", password)]).await;
         match answer.reply.header("location") {
-            Some(place) => self.get(&place.to_owned()).await,
+            Some(place) => self.get(place).await,
             None => answer,
         }
     }

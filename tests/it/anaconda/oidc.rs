@@ -228,10 +228,11 @@ async fn name_comes_from_userinfo_where_the_id_token_has_none() {
 #[tokio::test]
 async fn answers_that_do_not_hold_sign_nobody_in() {
     type Lie = fn(&mut Script);
+    type Change = Box<dyn Fn(&mut Script)>;
     let set = |name: &'static str, value: Value| {
         move |script: &mut Script| drop(script.claims.insert(name.into(), value.clone()))
     };
-    let lies: Vec<(&str, u16, Box<dyn Fn(&mut Script)>)> = vec![
+    let lies: Vec<(&str, u16, Change)> = vec![
         ("another nonce", 502, Box::new(set("nonce", json!("other")))),
         ("no nonce", 502, Box::new(set("nonce", Value::Null))),
         ("another audience", 502, Box::new(set("aud", json!("other")))),

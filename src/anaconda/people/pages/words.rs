@@ -16,7 +16,7 @@ pub(in crate::anaconda) fn lasting(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);
     let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")]
         .into_iter()
-        .find(|&(size, _)| seconds >= 2 * size || (seconds >= size && seconds % size == 0))
+        .find(|&(size, _)| seconds >= 2 * size || (seconds >= size && seconds.is_multiple_of(size)))
         .map_or((seconds, "second"), |(size, unit)| (seconds.div_ceil(size), unit));
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
