@@ -36,7 +36,8 @@ impl Waits {
     }
 }
 
-/// Asks for all streams at once for some time, and tells how long each one's requests took.
+/// Asks for all streams at once for some time, and tells how long each one's requests took. What is not asked a second after that is not
+/// asked at all, and counts with the time for which it has waited.
 pub(crate) async fn run(
     goal: &Goal,
     streams: &[Stream],
@@ -88,6 +89,7 @@ impl Lane {
     fn begin(self, rate: f64, time: Duration, random: Random) -> JoinSet<io::Result<Vec<Duration>>> {
         let (due, queue) = unbounded_channel();
         thread::spawn(move || pace(&due, rate, time, random));
+        let last = Instant::now() + time + Duration::from_secs(1);
         let queue = Arc::new(Mutex::new(queue));
         let turn = Arc::new(AtomicUsize::new(0));
         let mut askers = JoinSet::new();
@@ -98,6 +100,7 @@ impl Lane {
                 Arc::clone(&self.requests),
                 Arc::clone(&turn),
                 self.expected,
+                last,
             ));
         }
         askers
@@ -110,13 +113,16 @@ async fn ask(
     requests: Arc<Vec<Vec<u8>>>,
     turn: Arc<AtomicUsize>,
     expected: &'static [u16],
+    last: Instant,
 ) -> io::Result<Vec<Duration>> {
     let mut waits = Vec::new();
     loop {
         let due = queue.lock().await.recv().await;
         let Some(due) = due else { return Ok(waits) };
-        let at = turn.fetch_add(1, Ordering::Relaxed);
-        wire.exchange(&requests[at % requests.len()], expected).await?;
+        if Instant::now() < last {
+            let at = turn.fetch_add(1, Ordering::Relaxed);
+            wire.exchange(&requests[at % requests.len()], expected).await?;
+        }
         waits.push(due.elapsed());
     }
 }

@@ -69,13 +69,14 @@ impl Process {
         found
     }
 
-    /// Resident memory of the tree, in bytes. What processes share is counted for each.
+    /// Resident memory of the tree, in bytes. What processes share, as a master and its workers do, is counted once.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let pages = |process| {
-            let statm = fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
-            statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+        let proportional = |process| {
+            let sums = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+            let line = sums.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
         };
-        self.tree().into_iter().map(pages).sum::<u64>() * rustix::param::page_size() as u64
+        self.tree().into_iter().map(proportional).sum()
     }
 }
 

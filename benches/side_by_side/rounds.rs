@@ -171,12 +171,13 @@ pub(crate) fn requests(
     Arc::new(tokens.iter().map(|token| server.request(token, file.name(), closes)).collect())
 }
 
-/// The gate asks its store about a token that it meets for the first time; that is no part of what is compared here.
+/// The gate asks its store about a token that it meets for the first time; that is no part of what is compared here. It asks so much at
+/// once and no more (`verify.store_queries_max`), so fewer connections than that do it.
 pub(crate) async fn meet_tokens(stage: &Stage, server: Server, tls: bool) -> io::Result<()> {
     let asking = Asking {
         requests: requests(stage, server, File::S, TOKENS, false),
         bytes: File::S.bytes(),
-        connections: 64,
+        connections: 16,
         closes: false,
     };
     let mut crowd = Crowd::gather(&stage.goal(server, tls), &asking).await?;
