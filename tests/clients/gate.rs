@@ -10,10 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData as _,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
+
+use crate::anaconda::Provider;
 
 /// A gate on ports of its own choosing, serving the fixture channel as the private channels `demo` and `team/demo` and the public
 /// channel `demo-public`. Ends with its last owner, and must then end well.
@@ -53,6 +61,12 @@ pub(crate) fn tls() -> Arc<Gate> {
     shared(&SHARED, || Gate::start(true))
 }
 
+/// The gate that the tests with people share: an organization `acme`, the fixture channel as `repo/main`, `repo/r` and `repo/msys2`.
+pub(crate) fn people() -> Arc<Gate> {
+    static SHARED: Mutex<Weak<Gate>> = Mutex::new(Weak::new());
+    shared(&SHARED, || Gate::with_people("", &fixtures()))
+}
+
 /// Owned by the tests that run and not by the static, for nothing drops a static and the gate would outlive the tests.
 fn shared(place: &Mutex<Weak<Gate>>, start: impl FnOnce() -> Gate) -> Arc<Gate> {
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,6 +98,41 @@ impl Gate {
         Self::serve(directory, config, None)
     }
 
+    /// A gate with TLS and an organization `acme`, with these further settings, dotted keys a line each, and this upstream for `repo/main`.
+    pub(crate) fn with_people(settings: &str, main: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = write_certificates(directory.path());
+        Self::of_people(directory, authority, settings, main)
+    }
+
+    /// The same where people are known by their e-mail addresses, to an OpenID provider.
+    pub(crate) fn with_provider() -> (Self, Provider) {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = write_certificates(directory.path());
+        let provider = Provider::start(leaf(directory.path()));
+        let settings = provider.settings(&authority, &directory.path().join("oidc-secret"));
+        (Self::of_people(directory, authority, &settings, &fixtures()), provider)
+    }
+
+    fn of_people(directory: TempDir, authority: PathBuf, settings: &str, main: &str) -> Self {
+        let config = directory.path().join("channelgate.toml");
+        let channels = [
+            ("repo/main", "private", main),
+            ("repo/r", "private", &fixtures()),
+            ("repo/msys2", "private", &fixtures()),
+            ("open", "public", &fixtures()),
+        ];
+        let text = format!(
+            "data_dir = {:?}\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n{}{settings}\n{}",
+            directory.path().join("var"),
+            tls_setting(directory.path()),
+            self::channels(&channels)
+        );
+        fs::write(&config, text).unwrap();
+        run(&config, directory.path(), &["org", "create", "acme", "--title", "Acme Corp"], "");
+        Self::serve(directory, config, Some(authority))
+    }
+
     /// A gate that the network does not reach, with what another gate's cache held of the packages of a lock file: that one's channel has the
     /// fixtures for its upstream, this one's an upstream that it never asks.
     pub(crate) fn beyond_an_air_gap(lock: &str) -> Self {
@@ -101,11 +150,11 @@ impl Gate {
         };
         let (connected, config) = place(&fixtures(), "");
         fs::write(connected.path().join("pixi.lock"), lock).unwrap();
-        run(&config, connected.path(), &["cache", "warm", "--lockfile", "pixi.lock"]);
-        run(&config, connected.path(), &["cache", "export", "bundle.tar"]);
+        run(&config, connected.path(), &["cache", "warm", "--lockfile", "pixi.lock"], "");
+        run(&config, connected.path(), &["cache", "export", "bundle.tar"], "");
         let (directory, config) = place("https://unreachable.test/channel", "network = \"offline\"\n");
         let bundle = connected.path().join("bundle.tar");
-        run(&config, directory.path(), &["cache", "import", bundle.to_str().unwrap()]);
+        run(&config, directory.path(), &["cache", "import", bundle.to_str().unwrap()], "");
         Self::serve(directory, config, None)
     }
 
@@ -180,7 +229,26 @@ impl Gate {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        run(&self.config, self.directory.path(), arguments)
+        self.run_with(arguments, "")
+    }
+
+    /// The same, with a line on standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], line: &str) -> Vec<u8> {
+        run(&self.config, self.directory.path(), arguments, line)
+    }
+
+    /// As if all codes that devices wait with had come to their end.
+    pub(crate) fn let_codes_expire(&self) {
+        let statement = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=30); \
+                         c.execute('UPDATE device_authorizations SET expires_at = 1000'); c.commit()";
+        let store = self.directory.path().join("var/channelgate.db");
+        let status = Command::new("python3").args(["-c", statement]).arg(store).status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// The digest of the public key of the gate, as Chromium asks for it.
+    pub(crate) fn key_digest(&self) -> String {
+        fs::read_to_string(self.directory.path().join("leaf.digest")).unwrap()
     }
 
     /// The status of one plain GET. Not for a gate with TLS.
@@ -223,8 +291,13 @@ impl Drop for Gate {
 }
 
 /// The standard output of a command that must succeed.
-fn run(config: &Path, directory: &Path, arguments: &[&str]) -> Vec<u8> {
-    let output = binary(config, directory).args(arguments).output().unwrap();
+fn run(config: &Path, directory: &Path, arguments: &[&str], line: &str) -> Vec<u8> {
+    let mut command = binary(config, directory);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that reads nothing may have ended.
+    let _ = writeln!(child.stdin.take().unwrap(), "{line}");
+    let output = child.wait_with_output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "channelgate {arguments:?}: {}\n{words}", output.status);
     output.stdout
@@ -240,45 +313,62 @@ fn binary(config: &Path, directory: &Path) -> Command {
 }
 
 /// The fixture channel, as an upstream.
-fn fixtures() -> String {
+pub(crate) fn fixtures() -> String {
     format!("file://{}/tests/fixtures/channel", env!("CARGO_MANIFEST_DIR"))
 }
 
 fn configuration(directory: &Path, with_tls: bool) -> String {
-    let upstream = fixtures();
     let data = directory.join("var");
-    let tls = match with_tls {
-        true => {
-            let [certificate, key] = ["leaf.pem", "leaf.key"].map(|name| directory.join(name));
-            format!("tls = {{ certificate = {certificate:?}, key = {key:?} }}\n")
-        }
-        false => String::new(),
-    };
-    let channels: String = [("demo", "private"), ("demo-public", "public"), ("team/demo", "private")]
-        .iter()
-        .map(|(name, access)| {
-            format!("[[channels]]\nname = {name:?}\naccess = {access:?}\nupstreams = [{upstream:?}]\n")
-        })
-        .collect();
+    let tls = if with_tls { tls_setting(directory) } else { String::new() };
+    let upstream = fixtures();
+    let channels = [("demo", "private"), ("demo-public", "public"), ("team/demo", "private")]
+        .map(|(name, access)| (name, access, upstream.as_str()));
     format!(
-        "data_dir = {data:?}\n[listen]\naddress = \"127.0.0.1:0\"\n{tls}[admin]\naddress = \"127.0.0.1:0\"\n{channels}"
+        "data_dir = {data:?}\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n{tls}{}",
+        self::channels(&channels)
     )
 }
 
-/// Writes an authority's certificate and a leaf signed by it, for rustls takes no authority's certificate for a server's own.
+fn tls_setting(directory: &Path) -> String {
+    let [certificate, key] = leaf(directory);
+    format!("listen.tls = {{ certificate = {certificate:?}, key = {key:?} }}\n")
+}
+
+fn leaf(directory: &Path) -> [PathBuf; 2] {
+    ["leaf.pem", "leaf.key"].map(|name| directory.join(name))
+}
+
+/// Channels as lines of configuration: names, access, upstreams.
+fn channels(channels: &[(&str, &str, &str)]) -> String {
+    let lines = channels.iter().map(|(name, access, upstream)| {
+        format!("[[channels]]\nname = {name:?}\naccess = {access:?}\nupstreams = [{upstream:?}]\n")
+    });
+    lines.collect()
+}
+
+/// Writes an authority's certificate and a leaf signed by it, for rustls takes no authority's certificate for a server's own. Both say all that
+/// Python's strict checks ask for.
 fn write_certificates(directory: &Path) -> PathBuf {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    // OpenSSL takes a certificate whose issuer bears its own name for one that signed itself.
+    params.distinguished_name.push(DnType::CommonName, "authority of the tests");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().unwrap();
     let authority = directory.join("authority.pem");
     fs::write(&authority, params.self_signed(&key).unwrap().pem()).unwrap();
     let issuer = Issuer::new(params, key);
 
     let leaf_key = KeyPair::generate().unwrap();
-    let leaf =
-        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
-    fs::write(directory.join("leaf.pem"), leaf.pem()).unwrap();
-    fs::write(directory.join("leaf.key"), leaf_key.serialize_pem()).unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1", "localhost"].map(str::to_owned)).unwrap();
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let [certificate, key] = leaf(directory);
+    fs::write(certificate, params.signed_by(&leaf_key, &issuer).unwrap().pem()).unwrap();
+    fs::write(key, leaf_key.serialize_pem()).unwrap();
+    let key_digest = digest(&SHA256, &leaf_key.subject_public_key_info());
+    fs::write(directory.join("leaf.digest"), STANDARD.encode(key_digest)).unwrap();
     authority
 }
 

@@ -16,6 +16,7 @@
     reason = "in a test program a broken expectation is a failed test"
 )]
 
+mod anaconda;
 mod client;
 mod description;
 mod driver;

@@ -27,6 +27,26 @@ pub(crate) fn schemathesis() -> &'static Path {
     SCHEMATHESIS.get_or_init(|| environment("requirements-schemathesis.txt").join("bin/schemathesis"))
 }
 
+/// The directory of the programs of `requirements-anaconda.txt`: `anaconda` and its Python.
+///
+/// # Panics
+///
+/// Where there is no python3, or the requirements cannot be installed.
+pub(crate) fn anaconda() -> &'static Path {
+    static ANACONDA: OnceLock<PathBuf> = OnceLock::new();
+    ANACONDA.get_or_init(|| environment("requirements-anaconda.txt").join("bin"))
+}
+
+/// A Python with what drives a browser, `requirements-browser.txt`.
+///
+/// # Panics
+///
+/// Where there is no python3, or the requirements cannot be installed.
+pub(crate) fn browser() -> &'static Path {
+    static BROWSER: OnceLock<PathBuf> = OnceLock::new();
+    BROWSER.get_or_init(|| environment("requirements-browser.txt").join("bin/python"))
+}
+
 fn environment(requirements: &str) -> PathBuf {
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(requirements);
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-venv-{}", key(&requirements)));
@@ -73,6 +93,6 @@ fn run(command: &mut Command) -> String {
 }
 
 const HOW_TO_INSTALL: &str = "\
-tests/clients drives a real conda client and schemathesis, which need python3 (3.10 or newer) with its venv module and, the first time, PyPI or \
+tests/clients drives real clients and schemathesis, which need python3 (3.10 or newer) with its venv module and, the first time, PyPI or \
 a mirror that pip is configured for. Debian and Ubuntu: apt-get install python3 python3-venv. Fedora: dnf install python3. \
 macOS: brew install python3.";
