@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Listen, Network};
 use crate::gateway::{Routes, Routing};
 use crate::index::{self, Indexes, Inspector, Seen};
-use crate::keys::{self, GateSecret, Keyring};
+use crate::keys::{self, GateSecret, Keyring, KeyringError};
 use crate::metrics::Metrics;
 use crate::semantics::Patience;
 use crate::server::{self, Tls};
@@ -215,6 +215,11 @@ pub(super) async fn keyring(
     );
     match keyring.load(clock.now()).await {
         Ok(()) => Some(keyring),
+        // They are read again when one is needed.
+        Err(error @ KeyringError::Store(_)) => {
+            tracing::warn!("the signing keys could not be read: {}", story(&error.into()));
+            Some(keyring)
+        }
         Err(error) => {
             tracing::error!("nobody can sign in at this gate: {}", story(&error.into()));
             None

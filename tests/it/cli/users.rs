@@ -1,9 +1,13 @@
-//! People on the command line: who signs in.
+//! People on the command line: who signs in, and what the start of a gate needs for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use channelgate::store::{self, Store};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::process::Place;
+use crate::support::process::{Place, Process};
 
 const PASSWORD: &str = "four words are enough";
 
@@ -114,4 +118,36 @@ fn stored_hash(place: &Place) -> String {
         store.close().await;
         hash.unwrap().as_str().to_owned()
     })
+}
+
+fn stop(gate: Process) {
+    gate.signal(Signal::TERM);
+    gate.ended().expect(0, "stop");
+}
+
+#[test]
+fn gate_makes_its_secret_and_serves_channels_without_one() {
+    let place = Place::new();
+    let secret = place.path("var/sign-in-secret");
+    let gate = place.serve();
+    let first = fs::read_to_string(&secret).unwrap();
+    assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!gate.words().contains("nobody can sign in"), "{}", gate.words());
+    stop(gate);
+    let gate = place.serve();
+    assert_eq!(fs::read_to_string(&secret).unwrap(), first);
+    stop(gate);
+
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let gate = place.serve();
+    let words = gate.words();
+    assert!(words.contains("nobody can sign in") && words.contains("chmod 600"), "{words}");
+    assert!(!words.contains(first.trim()), "{words}");
+    stop(gate);
+
+    fs::remove_file(&secret).unwrap();
+    place.configure("sign_in.password = false\n");
+    let gate = place.serve();
+    stop(gate);
+    assert!(!secret.exists(), "nobody signs in, so there is nothing to keep secret");
 }
