@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -24,8 +23,8 @@ impl Process {
     pub(crate) fn start(name: &'static str, mut command: Command, cpus: &[usize], place: &Path) -> Self {
         let log = place.join(format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out).process_group(0);
-        // A child has the CPUs of the thread that starts it.
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        // It is of the bench's group, so that whoever interrupts the bench ends it, too. A child has the CPUs of the thread that starts it.
         let own = rustix::thread::sched_getaffinity(None).unwrap();
         run_on(cpus);
         let child = command.spawn();
@@ -87,8 +86,11 @@ impl Drop for Process {
         let began = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if began.elapsed() > Duration::from_secs(2) {
-                // The group: a master that is killed leaves its workers behind.
-                let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+                // A master that is killed leaves its workers behind.
+                for process in self.tree() {
+                    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+                    let _ = id.map(|id| kill_process(id, Signal::KILL));
+                }
                 let _ = self.child.wait();
                 return;
             }
