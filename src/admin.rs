@@ -61,7 +61,9 @@ use self::admitted::{Arrival, RunningKeys};
 use self::receipt::Receipt;
 use self::refusal::Refusal;
 use crate::clock::Clock;
-use crate::face::{PROBLEM_MEDIA_TYPE, Problem, RequestIds, Verdict, client_address, shown_method};
+use crate::face::{
+    PROBLEM_MEDIA_TYPE, Problem, RequestId, RequestIds, Verdict, client_address, shown_method,
+};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::policy::Channels;
@@ -171,7 +173,7 @@ impl Admin {
             return self.answer_api(request, peer).await;
         }
         let (method, id) = (request.method().clone(), self.request_ids.next());
-        let problem = |refusal: Refusal| problem(&refusal.verdict(), &id, HeaderMap::new());
+        let problem = |refusal: Refusal| problem(&refusal.verdict(), id, HeaderMap::new());
         let Some(page) = pages::page(path, &self.shared.verifier, &self.shared.draining, &self.metrics)
         else {
             return with_body(problem(Refusal::Route), &method);
@@ -188,13 +190,13 @@ impl Admin {
     pub fn malformed(&self, status: StatusCode) -> Response<Body> {
         let detail = "The request is malformed: its head is not valid HTTP, or longer than this gate reads.";
         let verdict = Verdict::plain(status, "request_invalid", "Malformed request", detail.to_owned());
-        with_body(problem(&verdict, &self.request_ids.next(), HeaderMap::new()), &Method::GET)
+        with_body(problem(&verdict, self.request_ids.next(), HeaderMap::new()), &Method::GET)
     }
 
     /// Answers a request that there is no room for.
     pub fn overloaded(&self) -> Response<Body> {
         let id = self.request_ids.next();
-        with_body(problem(&Verdict::overloaded(1), &id, HeaderMap::new()), &Method::GET)
+        with_body(problem(&Verdict::overloaded(1), id, HeaderMap::new()), &Method::GET)
     }
 
     async fn answer_api(&self, request: Request<RequestBody>, peer: SocketAddr) -> Response<Body> {
@@ -227,7 +229,7 @@ impl Admin {
             }
             None => response,
         };
-        if let Ok(id) = HeaderValue::try_from(receipt.request_id()) {
+        if let Some(id) = receipt.request_id().to_header() {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -270,9 +272,9 @@ async fn tell_route(route: Option<MatchedPath>, request: Request, next: Next) ->
 }
 
 /// The problem that a verdict is told as; of `headers`, which the router made, only `Allow` is kept.
-fn problem(verdict: &Verdict, request_id: &str, headers: HeaderMap) -> Response<Bytes> {
+fn problem(verdict: &Verdict, request_id: RequestId, headers: HeaderMap) -> Response<Bytes> {
     let Verdict { status, code, title, detail, .. } = verdict;
-    let json = Problem::new(status.as_u16(), code, title, detail, request_id).to_json();
+    let json = Problem::new(status.as_u16(), code, title, detail, request_id.as_str()).to_json();
     let mut response = Response::new(Bytes::from(json));
     *response.status_mut() = *status;
     let own = response.headers_mut();
@@ -281,7 +283,7 @@ fn problem(verdict: &Verdict, request_id: &str, headers: HeaderMap) -> Response<
     if let Some(allow) = headers.get(ALLOW) {
         own.insert(ALLOW, allow.clone());
     }
-    if let Ok(id) = HeaderValue::try_from(request_id) {
+    if let Some(id) = request_id.to_header() {
         own.insert(X_REQUEST_ID, id);
     }
     verdict.extend(own);

@@ -261,16 +261,20 @@ impl Cache {
         match held {
             Held::Right(object) => Ok(Supply::Object(object, CacheStatus::Hit)),
             Held::Lapsed { object, meanwhile, on_error } => {
-                self.supply_lapsed(want, key, object, meanwhile, on_error).await
+                Box::pin(self.supply_lapsed(want, key, object, meanwhile, on_error)).await
             }
-            Held::Nothing if matches!(want.kind, Kind::Index(_)) => self.supply_index(want, key).await,
+            Held::Nothing if matches!(want.kind, Kind::Index(_)) => {
+                Box::pin(self.supply_index(want, key)).await
+            }
             _ if self.absent.knows(key, self.clock.uptime(), self.rules.negative_ttl) => {
                 Err(CacheError::Missing { remembered: true })
             }
             // Nobody fetches a file only to say how long it is; but an index is worth nothing before it was inspected.
-            _ if want.method == Method::Head && !want.kind.is_inspected() => self.head(want, key).await,
-            Held::Outdated(object) => self.ask(want, key, Some(object)).await,
-            Held::Nothing => self.ask(want, key, None).await,
+            _ if want.method == Method::Head && !want.kind.is_inspected() => {
+                Box::pin(self.head(want, key)).await
+            }
+            Held::Outdated(object) => Box::pin(self.ask(want, key, Some(object))).await,
+            Held::Nothing => Box::pin(self.ask(want, key, None)).await,
         }
     }
 

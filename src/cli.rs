@@ -59,7 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    let runtime = match runtime()
         .enable_all()
         // A hung mount keeps a thread for each call that waits for it, up to `upstream.requests_max` for each directory; the store, name
         // resolution and inspections must still find theirs. Threads come into being when needed and end when idle.
@@ -80,6 +80,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             tell(format_args!("channelgate: {}", app::story(&error)));
             if is_usage(&error) { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// On one processor there is nobody to share work with, and what would be needed for that is 5 percent of a request (`benches/side_by_side`,
+/// S on one CPU).
+fn runtime() -> tokio::runtime::Builder {
+    match std::thread::available_parallelism() {
+        Ok(processors) if processors.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        Ok(_) | Err(_) => tokio::runtime::Builder::new_multi_thread(),
     }
 }
 

@@ -45,6 +45,7 @@ pub use self::raw::{Admin, AuthKind, Index, Limits, Network, Upstream, Verify};
 pub use self::sign_in::{Oidc, SignIn};
 pub use self::store::{PostgresUrl, Store, StoreUrl};
 use crate::logging;
+use crate::passage::FastPaths;
 
 /// Everything that is configured. `Default` is the shipped file without its channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +100,8 @@ pub struct Listen {
     pub trusted_proxies: Vec<IpNet>,
     /// The certificate and its key; without them it speaks plaintext.
     pub tls: Option<TlsFiles>,
+    /// Whether bodies and requests may take ways that are shorter than the general one. Where it is worth it.
+    pub fast_paths: FastPaths,
 }
 
 /// Two PEM files.
@@ -267,6 +270,7 @@ impl Config {
                 public_url: listen.public_url.as_ref().map(Url::to_string).unwrap_or_default(),
                 trusted_proxies: listen.trusted_proxies.clone(),
                 tls: tls.unwrap_or_default(),
+                fast_paths: listen.fast_paths,
             },
             admin: admin.clone(),
             store: store.raw(),
@@ -411,13 +415,13 @@ fn listen(raw: raw::Listen, findings: &mut Findings<'_>) -> Listen {
             None
         }
     };
-    let raw::Tls { certificate, key } = raw.tls;
+    let raw::Tls { certificate, key } = &raw.tls;
     let tls = match (certificate.as_os_str().is_empty(), key.as_os_str().is_empty()) {
         (true, true) => None,
         (false, false) => {
-            findings.check_file("listen.tls.certificate", &certificate);
-            findings.check_file("listen.tls.key", &key);
-            Some(TlsFiles { certificate, key })
+            findings.check_file("listen.tls.certificate", certificate);
+            findings.check_file("listen.tls.key", key);
+            Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })
         }
         (true, false) => {
             let problem = "expected the PEM file of the certificate, as listen.tls.key is given; or neither";
@@ -431,7 +435,8 @@ fn listen(raw: raw::Listen, findings: &mut Findings<'_>) -> Listen {
             None
         }
     };
-    Listen { address: raw.address, public_url, trusted_proxies: raw.trusted_proxies, tls }
+    let raw::Listen { address, trusted_proxies, fast_paths, .. } = raw;
+    Listen { address, public_url, trusted_proxies, tls, fast_paths }
 }
 
 fn public_url(text: &str) -> Result<Option<Url>, &'static str> {

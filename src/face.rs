@@ -27,5 +27,5 @@ pub use client_address::client_address;
 pub use ending::Ending;
 pub use package_entry::PackageEntry;
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
-pub use request_id::{RequestIds, shown_method};
+pub use request_id::{RequestId, RequestIds, shown_method};
 pub use verdict::Verdict;

@@ -225,7 +225,7 @@ impl Gateway {
         if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
             let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now());
-            admission.await?.decision.map_err(Refusal::Denied)?;
+            Box::pin(admission).await?.decision.map_err(Refusal::Denied)?;
         }
         if let (Some(streams), Some(digest)) = (&self.streams, digest) {
             let oldest = decided_at.saturating_sub(self.verifier.config().max_staleness);

@@ -35,7 +35,7 @@
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
 //! L1  conda  semantics      ┘ conda vocabulary and path grammar; HTTP semantics without I/O
-//! L0  clock  metrics  logging  reading  digest_hash
+//! L0  clock  metrics  logging  reading  digest_hash;  passage below them
 //! ```
 //!
 //! A module names only modules of lower layers; `tests/it/layering.rs` holds that. The crate is a library with a small binary so that
@@ -56,6 +56,9 @@
 //! | a profile of load | `load/plan.rs`, `load/discovery.rs` if it needs other files, `cli/args/bench.rs`, README |
 //! | a configuration key | `config/raw.rs`, `config/channelgate.toml`; a test names what is missing |
 
+// The future of a command holds those of everything below it.
+#![recursion_limit = "256"]
+
 pub mod account;
 pub mod admin;
 pub mod anaconda;
@@ -75,6 +78,7 @@ pub mod ledger;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod passage;
 pub mod policy;
 pub mod reading;
 pub mod semantics;

@@ -1,7 +1,7 @@
 //! Logs: events of [`tracing`], as lines for people or as JSON, on stderr.
 //!
 //! A request never waits for whoever reads the log. Events are formatted where they happen and queued; one thread writes them
-//! (`logging/writer.rs`). If the reader does not keep up, lines are dropped and counted, and the count is logged. What must not be lost,
+//! (`logging/writer.rs`). The access log's lines come there past `tracing` (`logging/access.rs`). If the reader does not keep up, lines are dropped and counted, and the count is logged. What must not be lost,
 //! such as the ready line, is not an event: whoever prints it writes to stderr directly.
 //!
 //! The level holds for this crate and for its access log, whose events have the target [`ACCESS`]. Of other crates only warnings and
@@ -10,6 +10,7 @@
 //! A process has one log, as `tracing` has it: the first [`start`] decides its format, and another one in the same process (tests start
 //! two gates) changes nothing. This module must know nothing of requests or configuration files; it is handed a [`Config`].
 
+mod access;
 mod writer;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::Registry;
 
+pub use self::access::Access;
 use self::writer::Writer;
 
 /// Target of the events of the access log: one a request, when its response is over.
@@ -54,7 +56,7 @@ pub enum Format {
 }
 
 /// How important an event is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// What failed and needs somebody.
@@ -79,15 +81,27 @@ pub fn start(config: &Config) {
         let dispatch = dispatch(config, writer.clone(), is_coloured);
         // Somebody else may have set the process's subscriber, as a program that embeds this library would. Theirs holds.
         let _ = tracing::dispatcher::set_global_default(dispatch);
-        writer
+        Log { writer, config: config.clone(), is_coloured }
     });
 }
 
 /// Waits until everything logged so far is written, but not longer than `patience`.
 pub fn flush(patience: Duration) {
-    if let Some(writer) = LOG.get() {
-        writer.flush(patience);
+    if let Some(log) = LOG.get() {
+        log.writer.flush(patience);
     }
+}
+
+/// A log that was started.
+struct Log {
+    writer: Writer,
+    config: Config,
+    is_coloured: bool,
+}
+
+/// The process's log, if it has started.
+fn log() -> Option<&'static Log> {
+    LOG.get()
 }
 
 fn dispatch<W>(config: &Config, writer: W, is_coloured: bool) -> Dispatch
@@ -129,4 +143,4 @@ impl From<Level> for LevelFilter {
 }
 
 /// The process has one stderr and `tracing` one subscriber: a global is what they are.
-static LOG: OnceLock<Writer> = OnceLock::new();
+static LOG: OnceLock<Log> = OnceLock::new();

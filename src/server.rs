@@ -14,7 +14,7 @@
 //! | `connection` | one connection from handshake to end |
 //! | `activity` | what a connection does since when, and its deadlines (pure but for a lock) |
 //! | `pace` | the arithmetic of the minimum drain rate (pure) |
-//! | `socket`, `wire` | the byte stream below and above TLS |
+//! | `socket`, `wire` | the byte stream below and above TLS; what passes in the kernel ([`crate::passage`]) |
 //! | `request_line` | request lines that `http::Uri` would refuse (pure) |
 //! | `malformed` | the answer to a head that hyper refuses |
 //! | `incoming`, `outgoing` | the bodies of requests and responses |
@@ -31,6 +31,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::net::{TcpListener, TcpSocket};
+
+use crate::passage::{FastPaths, Lane};
 
 mod accept;
 mod activity;
@@ -80,6 +82,12 @@ pub trait Respond: Send + Sync + 'static {
     /// The response to an HTTP/1 head that could not be parsed: `status` is 400, or 431 or 414 if it was too long. It
     /// ends the connection. Its body has to be ready: it is polled until it has nothing more at once.
     fn malformed(&self, status: StatusCode, peer: Peer) -> Response<Self::Body>;
+
+    /// The bytes of this body may pass along `lane`, which belongs to the connection of the response that has it. A body that makes no use of
+    /// it is as good.
+    fn lend(&self, body: &mut Self::Body, lane: &Lane) {
+        let _ = (body, lane);
+    }
 }
 
 /// Who is at the other end of a connection.
@@ -145,6 +153,8 @@ pub struct Config {
     pub drain_window: Duration,
     /// How long running responses may go on after shutdown began. Default 30 s.
     pub drain_timeout: Duration,
+    /// Whether bodies may pass to plain HTTP/1 clients inside the kernel. Default: where it is worth it.
+    pub fast_paths: FastPaths,
 }
 
 impl Default for Config {
@@ -169,6 +179,7 @@ impl Default for Config {
             drain_rate_min: 1024,
             drain_window: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            fast_paths: FastPaths::Auto,
         }
     }
 }

@@ -27,6 +27,7 @@ mod http;
 mod identity;
 mod lead;
 mod meters;
+mod plain_body;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -108,6 +109,15 @@ pub enum Method {
     Get,
     /// What GET would say of it, without the bytes.
     Head,
+}
+
+impl From<Method> for ::http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+        }
+    }
 }
 
 /// An upstream's answer. The bytes are still to come.

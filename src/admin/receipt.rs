@@ -8,6 +8,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::admitted::Arrival;
 use crate::auth::Carrier;
+use crate::face::RequestId;
 use crate::ledger::Ledger;
 use crate::policy::Standing;
 
@@ -42,7 +43,7 @@ pub(super) struct Receipt {
     ledger: Ledger,
     began: Instant,
     arrival: Arrival,
-    request_id: String,
+    request_id: RequestId,
     method: &'static str,
     /// The route, as the API's description has it.
     route: Option<Arc<str>>,
@@ -56,7 +57,7 @@ impl Receipt {
         meters: &Meters,
         ledger: &Ledger,
         arrival: &Arrival,
-        request_id: String,
+        request_id: RequestId,
         method: &'static str,
     ) -> Self {
         Self {
@@ -73,8 +74,8 @@ impl Receipt {
         }
     }
 
-    pub(super) fn request_id(&self) -> &str {
-        &self.request_id
+    pub(super) fn request_id(&self) -> RequestId {
+        self.request_id
     }
 
     /// There is an answer: `code` is that of the problem body, or `ok`.

@@ -234,7 +234,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         data_dir,
         gate,
         network: _,
-        listen: Listen { address, tls, public_url: _, trusted_proxies: _ },
+        listen: Listen { address, tls, public_url: _, trusted_proxies: _, fast_paths },
         admin,
         store,
         verify,
@@ -253,6 +253,7 @@ pub(super) fn needing_restart(started: &Config, new: &Config) -> Vec<&'static st
         ("gate", *gate != started.gate),
         ("listen.address", *address != started.listen.address),
         ("listen.tls", *tls != started.listen.tls),
+        ("listen.fast_paths", *fast_paths != started.listen.fast_paths),
         ("admin", *admin != started.admin),
         ("store", *store != started.store),
         ("verify", *verify != started.verify),
@@ -289,6 +290,7 @@ fn upstreams(config: &Config, channel: &config::Channel) -> Vec<UpstreamConfig> 
         missing_statuses: source.missing_statuses.clone(),
         timeouts,
         limits,
+        fast_paths: config.listen.fast_paths,
     };
     channel.upstreams.iter().map(source).collect()
 }
@@ -360,5 +362,6 @@ pub(super) fn server(config: &Config) -> server::Config {
         drain_rate_min: limits.drain_rate_min,
         drain_window: limits.drain_window,
         drain_timeout: limits.drain_timeout,
+        fast_paths: config.listen.fast_paths,
     }
 }

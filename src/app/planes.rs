@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use crate::admin::Admin;
 use crate::anaconda::{self, Anaconda};
 use crate::gateway::{self, Gateway};
+use crate::passage::Lane;
 use crate::server::{BoxError, Peer, RequestBody, Respond};
 
 /// The data plane behind its listener: the channels, and beside them what the anaconda tools ask for.
@@ -39,6 +40,12 @@ impl Respond for DataPlane {
 
     fn malformed(&self, status: StatusCode, peer: Peer) -> Response<DataBody> {
         self.gateway.malformed(status, peer.address).map(DataBody::Channel)
+    }
+
+    fn lend(&self, body: &mut DataBody, lane: &Lane) {
+        if let DataBody::Channel(body) = body {
+            body.lend(lane);
+        }
     }
 }
 
@@ -107,6 +114,10 @@ impl http_body::Body for DataBody {
             Self::Channel(body) => body.size_hint(),
             Self::Tool(body) => body.size_hint(),
         }
+    }
+
+    fn lend(&self, body: &mut gateway::Body, lane: &Lane) {
+        body.lend(lane);
     }
 }
 

@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use super::disk::Object;
 use super::follow::Follow;
 use super::through::Passing;
+use crate::passage::Lane;
 use crate::reading::{Held, Reader};
 use crate::semantics::Span;
 
@@ -22,6 +23,8 @@ pub struct Body {
     /// Bytes still to come, if that is known.
     left: Option<u64>,
     origin: Origin,
+    /// The client's connection, if bytes may pass to it in the kernel.
+    lane: Option<Lane>,
 }
 
 enum Source {
@@ -72,17 +75,17 @@ impl Body {
         // It is in use for as long as it is read.
         let pin: Held = Arc::new(object.pin());
         let reader = Reader::new(Arc::clone(object.file()), span.start, Some(pin));
-        Self { source: Source::Object(reader), left: Some(left), origin: Origin::Memory }
+        Self { source: Source::Object(reader), left: Some(left), origin: Origin::Memory, lane: None }
     }
 
     pub(super) fn following(follow: Follow) -> Self {
         let left = follow.length();
-        Self { source: Source::Follow(Box::new(follow)), left, origin: Origin::Memory }
+        Self { source: Source::Follow(Box::new(follow)), left, origin: Origin::Memory, lane: None }
     }
 
     pub(super) fn passing(passing: Passing) -> Self {
         let left = passing.length();
-        Self { source: Source::Passing(Box::new(passing)), left, origin: Origin::Upstream }
+        Self { source: Source::Passing(Box::new(passing)), left, origin: Origin::Upstream, lane: None }
     }
 
     /// Where the latest frame came from.
@@ -90,12 +93,24 @@ impl Body {
         self.origin
     }
 
+    /// Bytes of a whole object may pass along `lane`. Those that are still being proven or followed are looked at, and do not.
+    pub fn lend(&mut self, lane: &Lane) {
+        if matches!(self.source, Source::Object(_)) {
+            self.lane = Some(lane.clone());
+        }
+    }
+
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match &mut self.source {
             Source::Nothing => Poll::Ready(None),
             Source::Object(_) if self.left == Some(0) => Poll::Ready(None),
             Source::Object(reader) => {
-                let piece = ready!(reader.poll_piece(self.left.unwrap_or(0), context));
+                let left = self.left.unwrap_or(0);
+                if let Some(blank) = self.lane.as_ref().and_then(|lane| reader.pass(left, lane)) {
+                    self.origin = Origin::Memory;
+                    return Poll::Ready(Some(Ok(blank)));
+                }
+                let piece = ready!(reader.poll_piece(left, context));
                 self.origin = Origin::of(reader);
                 Poll::Ready(Some(match piece {
                     Some(piece) => piece.map_err(BodyError::File),

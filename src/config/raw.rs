@@ -16,6 +16,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::value;
+use crate::passage::FastPaths;
 use crate::{logging, policy};
 
 /// The whole file.
@@ -56,6 +57,7 @@ pub(super) struct Listen {
     #[serde(with = "value::networks")]
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) tls: Tls,
+    pub(super) fast_paths: FastPaths,
 }
 
 /// `listen.tls`: both files, or neither.
@@ -500,6 +502,7 @@ impl Default for Listen {
             public_url: String::new(),
             trusted_proxies: Vec::new(),
             tls: Tls::default(),
+            fast_paths: FastPaths::default(),
         }
     }
 }

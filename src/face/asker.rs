@@ -61,7 +61,8 @@ impl Shown {
             What::Nothing { masked } => Caller::Anonymous { masked },
             What::Nonsense => caller(verifier.lookup_implausible()?),
             What::Remembered(lookup) => caller(lookup),
-            What::Forgotten(digest) => caller(verifier.lookup(&digest).await?),
+            // Boxed, as all that seldom happens on a request's way: its room would be moved about with every request.
+            What::Forgotten(digest) => caller(Box::pin(verifier.lookup(&digest)).await?),
         };
         Ok(Asker { carrier: self.carrier, caller, digest: self.digest })
     }

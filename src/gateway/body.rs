@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::receipt::Receipt;
 use crate::cache;
 use crate::metrics::Source;
+use crate::passage::Lane;
 use crate::semantics::Span;
 use crate::upstream;
 
@@ -106,6 +107,15 @@ impl Body {
             receipt.finished();
         }
         Self { content, receipt }
+    }
+
+    /// Bytes that nobody here has to look at may pass along `lane` to the client.
+    pub fn lend(&mut self, lane: &Lane) {
+        match &mut self.content {
+            Content::Whole(body) => body.lend(lane),
+            Content::Cached(body) => body.lend(lane),
+            Content::Empty | Content::Own(_) | Content::Part(_) => {}
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn fetch(
         Err(SupplyError::Cache(CacheError::Fill(FillError::Unkept(_))))
             if view.is_whole() && Inspector::inspects(path.file_name()) =>
         {
-            past_cache(asked, routing, &wanted, None, metrics).await
+            Box::pin(past_cache(asked, routing, &wanted, None, metrics)).await
         }
         supply => Served::supplied(supply?, asked, now).await,
     }
@@ -53,7 +53,7 @@ async fn without_cache(
     if wanted.view.is_whole()
         && let Some(kind) = IndexKind::of(wanted.path.file_name())
     {
-        match past_cache(asked, routing, wanted, None, metrics).await {
+        match Box::pin(past_cache(asked, routing, wanted, None, metrics)).await {
             Err(Refusal::Index(fault)) if fault.kind() == FaultKind::LeadsElsewhere => {}
             // Made of another form, where the upstream has one.
             Err(Refusal::Missing) if kind != IndexKind::Patches => {}
@@ -62,7 +62,7 @@ async fn without_cache(
     } else if let Some(passing) = routing.indexes.admit(wanted).await? {
         return past_cache(asked, routing, wanted, passing.at.as_ref(), metrics).await;
     }
-    Served::supplied(routing.indexes.supply(wanted).await?, asked, now).await
+    Served::supplied(Box::pin(routing.indexes.supply(wanted)).await?, asked, now).await
 }
 
 async fn past_cache(
@@ -75,7 +75,7 @@ async fn past_cache(
     let &Wanted { channel, upstreams, path, method, .. } = wanted;
     let ask = Ask { method, path, at, conditions: Some(asked.headers) };
     let fetched = if Inspector::inspects(path.file_name()) {
-        routing.inspector.fetch(channel, upstreams, &ask, metrics).await?
+        Box::pin(routing.inspector.fetch(channel, upstreams, &ask, metrics)).await?
     } else {
         upstreams.fetch(&ask).await?
     };

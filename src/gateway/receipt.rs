@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
@@ -11,7 +11,9 @@ use super::streams::Tenure;
 use crate::auth::Carrier;
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
+use crate::face::RequestId;
 use crate::ledger::Ledger;
+use crate::logging::Access;
 use crate::metrics::{BodyBytes, Metrics, Outcome, Source};
 use crate::policy::{Caller, Standing};
 
@@ -23,7 +25,7 @@ pub(super) struct Receipt {
     ledger: Ledger,
     at: Timestamp,
     began: Instant,
-    request_id: String,
+    request_id: RequestId,
     client: IpAddr,
     method: &'static str,
     path: String,
@@ -47,7 +49,7 @@ pub(super) struct Asking {
     /// When it asks.
     pub(super) at: Timestamp,
     /// The request's id.
-    pub(super) request_id: String,
+    pub(super) request_id: RequestId,
     /// The client's address.
     pub(super) client: IpAddr,
     /// The method, if it is one that is served.
@@ -84,8 +86,8 @@ impl Receipt {
     }
 
     /// The id that the response carries.
-    pub(super) fn request_id(&self) -> &str {
-        &self.request_id
+    pub(super) fn request_id(&self) -> RequestId {
+        self.request_id
     }
 
     /// Who asks, as far as it is known.
@@ -174,31 +176,31 @@ impl Drop for Receipt {
         if !matches!(self.code, "ok" | "client_gone" | STREAM_CUT) {
             self.metrics.denied(self.code);
         }
-        tracing::info!(
-            target: "access",
-            method = self.method,
-            path = %self.path,
-            status = self.status.map(|status| status.as_u16()),
-            code = self.code,
-            outcome = outcome.as_str(),
-            token = self.token.as_ref().map(|token| tracing::field::display(token.token.id)),
-            org = self.token.as_ref().map(|token| tracing::field::display(&token.token.organization)),
-            carrier = self.carrier.map(Carrier::as_str),
-            channel = self.channel.as_ref().map(ChannelName::as_str),
-            bytes = self.bytes.total(),
-            first_byte_ms = millis(first_byte),
-            total_ms = millis(total),
-            cache = self.cache,
-            client = %self.client,
-            request_id = %self.request_id,
-        );
+        let token = self.token.as_ref().map(|standing| &standing.token);
+        let access = Access {
+            method: self.method,
+            path: &self.path,
+            status: self.status.map(|status| status.as_u16()),
+            code: self.code,
+            outcome: outcome.as_str(),
+            token: token.map(|token| token.id.0),
+            org: token.map(|token| &*token.organization),
+            carrier: self.carrier.map(Carrier::as_str),
+            channel: self.channel.as_ref().map(ChannelName::as_str),
+            bytes: self.bytes.total(),
+            first_byte_micros: micros(first_byte),
+            total_micros: micros(total),
+            cache: self.cache,
+            client: self.client,
+            request_id: self.request_id.as_str(),
+        };
+        access.tell();
     }
 }
 
 /// What is told of a download that was cut.
 const STREAM_CUT: &str = "stream_cut";
 
-fn millis(duration: std::time::Duration) -> f64 {
-    // Three decimals: microseconds are what separates a hit in memory from a store query.
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+fn micros(duration: Duration) -> u64 {
+    u64::try_from((duration.as_nanos() + 500) / 1_000).unwrap_or(u64::MAX)
 }

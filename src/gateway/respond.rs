@@ -99,7 +99,7 @@ pub(super) fn refuse(
         verdict.code,
         verdict.title,
         &verdict.detail,
-        receipt.request_id(),
+        receipt.request_id().as_str(),
     )
     .to_json();
     let mut headers = HeaderMap::with_capacity(12);
@@ -120,7 +120,7 @@ fn finish(status: StatusCode, mut headers: HeaderMap, content: Content, receipt:
     // A channel's HTML and SVG are an upstream's: a browser that opens them must run nothing in this origin.
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(id) = HeaderValue::try_from(receipt.request_id()) {
+    if let Some(id) = receipt.request_id().to_header() {
         headers.insert(X_REQUEST_ID, id);
     }
     let mut response = Response::new(Body::new(content, receipt));

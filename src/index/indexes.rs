@@ -141,14 +141,16 @@ impl Indexes {
         let is_at_path = at.is_none();
         let want = Want { kind: Kind::Package(Arc::clone(&digests) as Arc<dyn Digests>), at, ..want };
         match self.cache().fetch(&want).await {
-            Err(CacheError::Missing { remembered }) if is_at_path => match digests.lead_anew().await {
-                // Nobody had asked for the index, and it says that the package is elsewhere.
-                Some(lead) => {
-                    self.cache().forget_missing(&Key::new(want.channel, want.upstreams.id(), want.path));
-                    self.cache().fetch(&Want { at: Some(lead), ..want }).await
+            Err(CacheError::Missing { remembered }) if is_at_path => {
+                match Box::pin(digests.lead_anew()).await {
+                    // Nobody had asked for the index, and it says that the package is elsewhere.
+                    Some(lead) => {
+                        self.cache().forget_missing(&Key::new(want.channel, want.upstreams.id(), want.path));
+                        Box::pin(self.cache().fetch(&Want { at: Some(lead), ..want })).await
+                    }
+                    None => Err(CacheError::Missing { remembered }),
                 }
-                None => Err(CacheError::Missing { remembered }),
-            },
+            }
             supply => supply,
         }
     }

@@ -201,11 +201,11 @@ impl Indexes {
         let supply = if wanted.view.is_whole() {
             self.supply_whole(&origin, wanted, subject).await
         } else {
-            self.supply_part(&origin, wanted, subject).await
+            Box::pin(self.supply_part(&origin, wanted, subject)).await
         };
         if lists && supply.is_ok() && wanted.view.only_observes() {
             let (directory, _) = split(wanted.path.decoded());
-            self.0.observed(&origin, wanted.view, directory, None).await;
+            Box::pin(self.0.observed(&origin, wanted.view, directory, None)).await;
         }
         match supply {
             // Whatever came of it, no such index leaves the gate.
@@ -228,7 +228,7 @@ impl Indexes {
                 if is_whole {
                     self.0.count_shadows(&origin, wanted.view, directory, file).await;
                 } else {
-                    self.0.admit_package(&origin, wanted, directory, file).await?;
+                    Box::pin(self.0.admit_package(&origin, wanted, directory, file)).await?;
                 }
                 let at = self.package(wanted.channel, wanted.upstreams, wanted.path).lead().await;
                 Ok(Some(Passing { at }))
@@ -252,11 +252,13 @@ impl Indexes {
     ) -> Result<Supply, SupplyError> {
         match subject {
             Subject::Document(family, coding) => {
-                self.0.own_or_made_document(origin, wanted, &family, coding).await
+                Box::pin(self.0.own_or_made_document(origin, wanted, &family, coding)).await
             }
-            Subject::ShardIndex(directory) => self.0.own_or_made_shard_index(origin, wanted, directory).await,
+            Subject::ShardIndex(directory) => {
+                Box::pin(self.0.own_or_made_shard_index(origin, wanted, directory)).await
+            }
             Subject::Shard(directory, digest) => {
-                self.0.own_or_made_shard(origin, wanted, directory, digest).await
+                Box::pin(self.0.own_or_made_shard(origin, wanted, directory, digest)).await
             }
             Subject::Delta(directory) if self.0.is_rewritten(origin, directory).await => {
                 Err(SupplyError::MISSING)

@@ -8,7 +8,7 @@ use super::*;
 
 /// What was written, and a lock that holds writers up.
 #[derive(Clone, Default)]
-struct Sink(Arc<(Mutex<State>, Condvar)>);
+pub(super) struct Sink(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 struct State {
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl Sink {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.0.0.lock().unwrap().text.clone()
     }
 
@@ -50,7 +50,7 @@ impl Write for Sink {
     }
 }
 
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 fn logged(format: Format, level: Level, log: impl FnOnce()) -> String {
     let sink = Sink::default();

@@ -67,6 +67,10 @@ impl CacheControl {
     /// What a client is told: the upstream's directives, `private` if the answer was given to a credential. `None` if nothing is
     /// left to say.
     pub fn for_client(self, private: bool) -> Option<HeaderValue> {
+        if !self.no_store && !self.no_cache && !self.immutable && self.max_age_seconds.is_none() {
+            // Most upstreams say nothing of packages.
+            return private.then(|| HeaderValue::from_static("private"));
+        }
         let mut value = String::new();
         let mut add = |directive: &str| {
             let separator = if value.is_empty() { "" } else { ", " };

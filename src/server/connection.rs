@@ -30,6 +30,7 @@ use super::streams::{StreamExecutor, StreamPace};
 use super::tls::ALPN_HTTP2;
 use super::wire::{self, Transport, Wire};
 use super::{Config, Meters, Peer, Respond, Shutdown, Tls};
+use crate::passage::Lane;
 
 /// What all connections of a listener share.
 #[derive(Debug)]
@@ -53,8 +54,9 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
         // Nothing has been asked yet, so nothing is lost.
         () = listener.shutdown.begun() => None,
     };
-    let Some((transport, (protocol, received))) = opened else { return };
+    let Some((mut transport, (protocol, received))) = opened else { return };
     activity.speaks(protocol);
+    let lane = lane(&listener.config, &mut transport, protocol);
     let peer = Peer { address, tls: listener.tls.is_some() };
     let wire = Wire::new(
         transport,
@@ -63,7 +65,7 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
         (Arc::clone(&listener.respond), peer),
         Arc::clone(&activity),
     );
-    let service = service_fn(|request| respond(&listener, &activity, peer, request));
+    let service = service_fn(|request| respond(&listener, &activity, peer, lane.as_ref(), request));
     let io = TokioIo::new(wire);
     let ended = match protocol {
         Protocol::Http1 => {
@@ -82,6 +84,18 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
     if let Some(ended) = ended {
         debug!(?ended, "connection ended");
         listener.meters.ended(ended).inc();
+    }
+}
+
+/// The lane of a connection whose bytes go out as hyper writes them.
+fn lane(config: &Config, transport: &mut Transport, protocol: Protocol) -> Option<Lane> {
+    match transport {
+        Transport::Plain(socket) if protocol == Protocol::Http1 && config.fast_paths.are_open() => {
+            let lane = Lane::new(config.fast_paths);
+            socket.open(lane.clone());
+            Some(lane)
+        }
+        Transport::Plain(_) | Transport::Tls(_) => None,
     }
 }
 
@@ -175,11 +189,12 @@ fn respond<R: Respond>(
     listener: &Arc<Listener<R>>,
     activity: &Arc<Activity>,
     peer: Peer,
+    lane: Option<&Lane>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Outgoing<R::Body>>, Infallible>> + Send + 'static {
     let open = Open::begin(activity, !request.body().is_end_stream());
     let listener = Arc::clone(listener);
-    let activity = Arc::clone(activity);
+    let (activity, lane) = (Arc::clone(activity), lane.cloned());
     async move {
         let config = &listener.config;
         let version = request.version();
@@ -198,6 +213,9 @@ fn respond<R: Respond>(
                 listener.respond.overloaded(request, peer)
             }
         };
+        if let Some(lane) = &lane {
+            listener.respond.lend(response.body_mut(), lane);
+        }
         if ends {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

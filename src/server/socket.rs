@@ -1,7 +1,8 @@
 //! The TCP socket below TLS, telling [`Activity`] what the client takes.
 //!
 //! The kernel refusing bytes is the one sign, for HTTP/1 and HTTP/2, plain and TLS alike, that the client and not we
-//! is being waited for; it also covers what hyper has buffered after a body ended. Must never interpret a byte.
+//! is being waited for; it also covers what hyper has buffered after a body ended. Must never interpret a byte; but slices that stand for
+//! something else ([`crate::passage`]) are replaced by it here, where nothing comes between them and the kernel any more.
 //! Read `wire` next, which is above TLS.
 
 use std::io::{self, IoSlice};
@@ -10,11 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::Activity;
 use super::pace::Floor;
+use crate::passage::{Lane, is_blank};
 
 /// A socket whose progress is recorded.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Socket {
     tcp: TcpStream,
     activity: Arc<Activity>,
     lingering: bool,
+    /// Where what blanks stand for is taken from.
+    lane: Option<Lane>,
 }
 
 impl Socket {
@@ -31,7 +36,40 @@ impl Socket {
         let _ = tcp.set_nodelay(true);
         let unsent_max = unsent_max(activity.floor());
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(unsent_max);
-        Self { tcp, activity, lingering: false }
+        Self { tcp, activity, lingering: false, lane: None }
+    }
+
+    /// From now on slices may stand for what is loaded onto `lane`.
+    pub(super) fn open(&mut self, lane: Lane) {
+        self.lane = Some(lane);
+    }
+
+    /// Sends what stands before the first blank among `bufs`, or what the blank stands for. `None` if there is no blank.
+    fn poll_lane(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Option<Poll<io::Result<usize>>> {
+        let lane = self.lane.as_ref()?;
+        let at = bufs.iter().position(|slice| is_blank(slice))?;
+        let before = bufs.get(..at).unwrap_or_default();
+        let blank_bytes = bufs.get(at).map_or(0, |blank| blank.len());
+        let send = || {
+            if before.iter().all(|slice| slice.is_empty()) {
+                return lane.send(&self.tcp, blank_bytes);
+            }
+            // What follows is on its way.
+            let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+            Ok(sendmsg(&self.tcp, before, &mut SendAncillaryBuffer::default(), flags)?)
+        };
+        loop {
+            match self.tcp.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+            match self.tcp.try_io(Interest::WRITABLE, send) {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                sent => return Some(Poll::Ready(sent)),
+            }
+        }
     }
 
     fn record(&self, written: &Poll<io::Result<usize>>) {
@@ -66,7 +104,10 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        let written = match self.poll_lane(cx, &[IoSlice::new(buf)]) {
+            Some(written) => written,
+            None => Pin::new(&mut self.tcp).poll_write(cx, buf),
+        };
         self.record(&written);
         written
     }
@@ -76,7 +117,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        let written = match self.poll_lane(cx, bufs) {
+            Some(written) => written,
+            None => Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs),
+        };
         self.record(&written);
         written
     }

@@ -17,6 +17,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::meters::{Outcome, Tally};
+use super::plain_body::{PlainBody, Waits};
+use crate::passage::Lane;
 use crate::reading::Reader;
 
 /// One of the upstream's [`super::Limits::concurrent_requests_max`] places; free again when the last clone is dropped.
@@ -39,6 +41,7 @@ pub struct Body {
 pub(super) enum Source {
     Nothing,
     Http(Incoming),
+    Plain(PlainBody),
     File(Reader),
 }
 
@@ -62,7 +65,7 @@ pub enum BodyError {
     },
     /// The connection broke, or its framing did.
     #[error("the upstream's body broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The file could not be read on.
     #[error("the upstream's file cannot be read")]
     File(#[source] std::io::Error),
@@ -93,10 +96,27 @@ impl Body {
         self.remaining
     }
 
+    /// Bytes may pass along `lane` to the client instead of through this process, where they come over a socket of our own.
+    pub fn lend(&mut self, lane: &Lane) {
+        if let Source::Plain(plain) = &mut self.source {
+            plain.lend(lane);
+        }
+    }
+
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let polled = match &mut self.source {
             Source::Nothing => Poll::Ready(None),
             Source::Http(incoming) => poll_incoming(incoming, cx),
+            Source::Plain(plain) => {
+                let mut waits = Waits::ForUpstream;
+                let polled = plain.poll_piece(&mut waits, cx);
+                if polled.is_pending() && waits == Waits::ForClient {
+                    // A slow client is not the upstream's fault.
+                    self.watch.rest();
+                    return Poll::Pending;
+                }
+                polled.map(|piece| piece.map(|piece| piece.map_err(|error| BodyError::Broken(error.into()))))
+            }
             Source::File(file) => file
                 .poll_piece(self.remaining.unwrap_or(0), cx)
                 .map(|piece| piece.map(|piece| piece.map_err(BodyError::File))),
@@ -169,7 +189,7 @@ fn poll_incoming(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<R
                     return Poll::Ready(Some(Ok(chunk)));
                 }
             }
-            Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Broken(error)))),
+            Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Broken(error.into())))),
             None => return Poll::Ready(None),
         }
     }

@@ -14,6 +14,7 @@ use url::Url;
 use super::directory::Directory;
 use super::http::{Http, PlatformRoots};
 use super::{Member, Upstream};
+use crate::passage::FastPaths;
 
 /// One upstream. Its kind is told by the scheme of its URL.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct UpstreamConfig {
     pub timeouts: Timeouts,
     /// How much to take.
     pub limits: Limits,
+    /// Whether it may be asked over plain HTTP without hyper. Where it is worth it.
+    pub fast_paths: FastPaths,
 }
 
 /// How long an upstream is waited for.

@@ -7,6 +7,9 @@
 //! apply different rules about addresses. Which one is decided by comparing origins, for every hop, and a pool is never asked for an
 //! origin of the other kind; so no redirect can ride on a connection that was made under the relaxed rule.
 //!
+//! **Without hyper.** Requests to the own origin over plain HTTP go past hyper's client ([`plain`]) as long as the answers are usual; the pool
+//! of that way is a third one, of connections to the own origin only.
+//!
 //! **Once more.** A connection that brought responses before and now ends without one was closed by the peer while idle. GET and HEAD
 //! are idempotent, so such a request is sent again, once. HEAD that is refused as a method (405, 501), or with 403 by a host that a
 //! redirect led to (a URL signed for GET), is asked again as GET whose body is not read.
@@ -14,7 +17,10 @@
 mod address;
 mod connect;
 mod credential;
+mod head;
+mod idle;
 mod origin;
+mod plain;
 mod reach;
 mod redirect;
 mod request;
@@ -26,8 +32,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{IF_RANGE, RANGE};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::header::{HOST, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -47,11 +53,13 @@ use crate::semantics::Conditions;
 use connect::{ConnectError, Connector, Proven, Reach};
 use credential::Credential;
 use origin::Origin;
+use plain::{Answered, Plain, Unanswered};
 use reach::AllowedHosts;
 use redirect::{Refused, Trail};
 use response::Judge;
 
 pub(super) use credential::read as read_secret;
+pub(super) use idle::Pool;
 pub(super) use tls::PlatformRoots;
 pub use web::{Web, WebError};
 
@@ -76,11 +84,23 @@ pub(super) struct Http {
     /// Origin and base path; no slash at the end.
     place: String,
     credential: Credential,
+    /// `None` over TLS.
+    plain: Option<Plain>,
     own: Client<Connector, Empty<Bytes>>,
     elsewhere: Client<Connector, Empty<Bytes>>,
     allowed: AllowedHosts,
     missing_statuses: Vec<StatusCode>,
     header_bytes_max: u32,
+}
+
+/// A response whose body is still to come.
+struct Received {
+    status: StatusCode,
+    headers: HeaderMap,
+    header_bytes: usize,
+    /// As HTTP framing has it.
+    length: Option<u64>,
+    body: Source,
 }
 
 /// Where a request is on its way.
@@ -117,16 +137,21 @@ impl Http {
         };
         let (url, origin, credential) = (url?, origin?, credential?);
         let timeouts = config.timeouts;
-        let client = |reach| {
-            let connector = Connector::new(reach, tls.clone(), timeouts.connect, timeouts.tls_handshake);
-            client(config, connector)
-        };
+        let connector = |reach| Connector::new(reach, tls.clone(), timeouts.connect, timeouts.tls_handshake);
+        let plain = (!is_https && config.fast_paths.are_open()).then(|| {
+            let idle_max = config.limits.pooled_connections_max;
+            Plain::new(connector(Reach::Own), (origin.bare_host(), origin.port), idle_max, timeouts.pooled)
+        });
         let path = url.path().trim_end_matches('/');
         let base = format!("{origin}{}{path}", credential.path());
         let place = format!("{origin}{path}");
         Some(Self {
-            own: client(Reach::Own),
-            elsewhere: client(Reach::Elsewhere { allowed: allowed.clone(), own: origin.clone() }),
+            plain,
+            own: client(config, connector(Reach::Own)),
+            elsewhere: client(
+                config,
+                connector(Reach::Elsewhere { allowed: allowed.clone(), own: origin.clone() }),
+            ),
             origin,
             base,
             place,
@@ -186,24 +211,24 @@ impl Http {
     pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<(Head, Source), Failure> {
         let (mut headers, asked) = request::headers(ask);
         let (mut response, hop) = self.follow(ask, ask.method, &headers).await?;
-        if response.status() == StatusCode::PARTIAL_CONTENT && !fits_if_range(ask, response.headers()) {
+        if response.status == StatusCode::PARTIAL_CONTENT && !fits_if_range(ask, &response.headers) {
             // It knows ranges but not If-Range: the client would put two versions together. The whole is the answer then.
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
-            (response, _) = self.follow(ask, ask.method, &headers).await?;
+            (response, _) = Box::pin(self.follow(ask, ask.method, &headers)).await?;
         }
-        if ask.method == Method::Head && refuses_head(response.status(), &hop) {
-            (response, _) = self.follow(ask, Method::Get, &headers).await?;
+        if ask.method == Method::Head && refuses_head(response.status, &hop) {
+            (response, _) = Box::pin(self.follow(ask, Method::Get, &headers)).await?;
         }
         let judge = Judge {
             asked,
             missing_statuses: &self.missing_statuses,
             header_bytes_max: self.header_bytes_max,
         };
-        let (head, body) = response.into_parts();
-        let judged = judge.head(head.status, &head.headers, body.size_hint().exact())?;
-        let has_body = ask.method == Method::Get && judged.length != Some(0) && !is_bodyless(head.status);
-        Ok((judged, if has_body { Source::Http(body) } else { Source::Nothing }))
+        let Received { status, headers, header_bytes, length, body } = response;
+        let judged = judge.head(status, &headers, header_bytes, length)?;
+        let has_body = ask.method == Method::Get && judged.length != Some(0) && !is_bodyless(status);
+        Ok((judged, if has_body { body } else { Source::Nothing }))
     }
 
     /// Sends the request to where it belongs and on to where it is redirected.
@@ -212,14 +237,14 @@ impl Http {
         ask: &Ask<'_>,
         method: Method,
         headers: &HeaderMap,
-    ) -> Result<(Response<Incoming>, Hop), Failure> {
+    ) -> Result<(Received, Hop), Failure> {
         let (start, is_own) = self.start(ask)?;
         let uri = Uri::try_from(start.as_str()).map_err(|error| Failure::new(malformed(), error))?;
         let mut hop = Hop { uri, is_own, is_trusted: is_own };
         let mut trail = None;
         loop {
             let response = self.send(&hop, method, headers).await?;
-            if !redirect::is_redirect(response.status()) {
+            if !redirect::is_redirect(response.status) {
                 return Ok((response, hop));
             }
             let trail = match &mut trail {
@@ -228,7 +253,7 @@ impl Http {
                     Url::parse(&start).map_err(|error| Failure::new(malformed(), error))?,
                 )),
             };
-            let (url, origin) = trail.next(response.headers(), &self.origin, &self.allowed)?;
+            let (url, origin) = trail.next(&response.headers, &self.origin, &self.allowed)?;
             let uri = Uri::try_from(url.as_str()).map_err(|_| Refused::from(RedirectFault::Malformed))?;
             let is_own = origin == self.origin;
             hop = Hop { uri, is_own, is_trusted: hop.is_trusted && is_own };
@@ -236,21 +261,18 @@ impl Http {
     }
 
     /// One request and the head of its response; sent again if the connection had died while idle.
-    async fn send(
-        &self,
-        hop: &Hop,
-        method: Method,
-        headers: &HeaderMap,
-    ) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, hop: &Hop, method: Method, headers: &HeaderMap) -> Result<Received, Failure> {
+        if hop.is_own
+            && let Some(plain) = self.plain.as_ref().filter(|plain| !plain.takes_detour())
+        {
+            return self.send_plain(plain, hop, method, headers).await;
+        }
         let client = if hop.is_own { &self.own } else { &self.elsewhere };
         let mut is_second = false;
         loop {
             let mut request = Request::new(Empty::new());
             *request.uri_mut() = hop.uri.clone();
-            *request.method_mut() = match method {
-                Method::Get => http::Method::GET,
-                Method::Head => http::Method::HEAD,
-            };
+            *request.method_mut() = method.into();
             *request.headers_mut() = headers.clone();
             if hop.is_trusted {
                 self.credential.add_to(request.headers_mut());
@@ -260,11 +282,55 @@ impl Http {
                     if let Some(proven) = response.extensions().get::<Proven>() {
                         proven.mark();
                     }
-                    return Ok(response);
+                    return Ok(response.into());
                 }
                 Err(error) if !is_second && died_idle(&error) => is_second = true,
                 Err(error) => return Err(failure(error)),
             }
+        }
+    }
+
+    /// The same over a connection of our own.
+    async fn send_plain(
+        &self,
+        plain: &Plain,
+        hop: &Hop,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Result<Received, Failure> {
+        let mut headers = headers.clone();
+        if let Some(host) = hop.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+            headers.insert(HOST, host);
+        }
+        if hop.is_trusted {
+            self.credential.add_to(&mut headers);
+        }
+        let target = hop.uri.path_and_query().map_or("/", |target| target.as_str());
+        match plain.send(method, target, &headers).await {
+            Ok(Answered::Usual(head, body)) => Ok(Received {
+                status: head.status,
+                headers: head.headers,
+                header_bytes: head.header_bytes,
+                length: Some(body.left()),
+                body: Source::Plain(body),
+            }),
+            Ok(Answered::Hypers(response)) => Ok(response.into()),
+            Err(Unanswered::Connect(error)) => Err(Failure::new(reason(Some(&error), None), error)),
+            Err(Unanswered::Hypers(error)) => Err(Failure::new(reason(None, Some(&error)), error)),
+            Err(Unanswered::Closed(error)) => Err(Failure::new(reason(None, None), error)),
+        }
+    }
+}
+
+impl From<Response<Incoming>> for Received {
+    fn from(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self {
+            status: head.status,
+            header_bytes: response::header_bytes(&head.headers),
+            headers: head.headers,
+            length: body.size_hint().exact(),
+            body: Source::Http(body),
         }
     }
 }
@@ -354,7 +420,12 @@ fn died_idle(error: &legacy::Error) -> bool {
 
 /// Whose fault a request without a response was.
 fn failure(error: legacy::Error) -> Failure {
-    let reason = match (cause::<ConnectError>(&error), cause::<hyper::Error>(&error)) {
+    let reason = reason(cause(&error), cause(&error));
+    Failure::new(reason, error)
+}
+
+fn reason(connect: Option<&ConnectError>, hyper: Option<&hyper::Error>) -> FetchError {
+    match (connect, hyper) {
         (Some(ConnectError::Forbidden(_)), _) => {
             FetchError::Invalid(Invalid::Redirect(RedirectFault::Address))
         }
@@ -365,8 +436,7 @@ fn failure(error: legacy::Error) -> Failure {
         (None, Some(error)) if error.is_parse_too_large() => FetchError::Invalid(Invalid::HeadersTooLarge),
         (None, Some(error)) if error.is_parse() => malformed(),
         (None, _) => FetchError::Unavailable(Unavailable::Closed),
-    };
-    Failure::new(reason, error)
+    }
 }
 
 /// The first of the error's sources that is an `E`.

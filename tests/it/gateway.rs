@@ -15,4 +15,5 @@ mod protocols;
 mod reach;
 mod refusals;
 mod streams;
+mod twins;
 mod upstreams;

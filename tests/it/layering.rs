@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
+    // How bodies pass in the kernel: known to whoever reads, sends or fetches them.
+    &["passage"],
     &["clock", "metrics", "logging", "reading", "digest_hash"],
     &["conda", "semantics"],
     &["token", "account"],
@@ -27,7 +29,7 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// The layers of pure rules: what they need of the world is an argument.
-const PURE: std::ops::RangeInclusive<usize> = 1..=3;
+const PURE: std::ops::RangeInclusive<usize> = 2..=4;
 
 /// What pure rules may not name.
 const IMPURE_PATHS: [&str; 9] = [

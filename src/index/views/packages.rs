@@ -75,7 +75,7 @@ impl Shared {
         if let Some(package) = PackageFile::parse(file) {
             let artifact = Artifact::of(&package);
             let seen = if asks_age(view, &artifact, self.bench.clock.now()) {
-                self.observed(origin, view, directory, Some(file)).await
+                Box::pin(self.observed(origin, view, directory, Some(file))).await
             } else {
                 FirstSeen::Baseline
             };

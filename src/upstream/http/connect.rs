@@ -107,6 +107,16 @@ impl Connector {
     }
 }
 
+impl Connector {
+    /// A connection to one of the acceptable addresses of `host`, without TLS.
+    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let Self(inner) = self;
+        timeout(inner.connect, inner.reach(host, port))
+            .await
+            .map_err(|_| ConnectError::Timeout(inner.connect))?
+    }
+}
+
 impl Inner {
     async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
         let is_https = uri.scheme_str() == Some("https");

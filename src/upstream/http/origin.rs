@@ -22,6 +22,15 @@ impl Origin {
         };
         Some(Self { is_https, host: url.host()?.to_owned(), port: url.port_or_known_default()? })
     }
+
+    /// The host as it is resolved: an IPv6 address without its brackets.
+    pub(super) fn bare_host(&self) -> String {
+        match &self.host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        }
+    }
 }
 
 /// As it stands in a URL, without the port that goes without saying.

@@ -16,14 +16,17 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The answer in a head. `framed` is the length of the body as HTTP framing has it, for GET.
+    /// The answer in a head whose fields take `header_bytes`. `framed` is the length of the body as HTTP framing has it, for GET.
     pub(super) fn head(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
+        header_bytes: usize,
         framed: Option<u64>,
     ) -> Result<Head, FetchError> {
-        self.check_size(headers)?;
+        if header_bytes > self.header_bytes_max as usize {
+            return Err(invalid(Invalid::HeadersTooLarge));
+        }
         let answer = self.answer(status, headers)?;
         let length = match (answer, self.asked.method) {
             (Answer::NotModified | Answer::NotSatisfiable { .. }, _) => None,
@@ -65,13 +68,11 @@ impl Judge<'_> {
             status => invalid(Invalid::Status(status)),
         }
     }
+}
 
-    fn check_size(&self, headers: &HeaderMap) -> Result<(), FetchError> {
-        // As HTTP/1.1 writes a field: name, colon, space, value, CRLF.
-        let bytes: usize =
-            headers.iter().map(|(name, value)| name.as_str().len() + value.as_bytes().len() + 4).sum();
-        if bytes > self.header_bytes_max as usize { Err(invalid(Invalid::HeadersTooLarge)) } else { Ok(()) }
-    }
+/// What header fields take, as HTTP/1.1 writes them: name, colon, space, value, CRLF.
+pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.as_bytes().len() + 4).sum()
 }
 
 fn invalid(reason: Invalid) -> FetchError {

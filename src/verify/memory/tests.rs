@@ -1,5 +1,7 @@
 //! Tests of the bounded map.
 
+use std::collections::HashMap;
+
 use super::*;
 
 fn digest(number: u32) -> TokenDigest {

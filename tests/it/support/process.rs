@@ -70,7 +70,7 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// A command in this place, with nothing on standard input and no setting from the environment of the tests.
+    /// A command in this place, with nothing on standard input and no setting from the environment of the tests but that of the fast paths.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_channelgate"));
         for (name, _) in std::env::vars_os() {
@@ -78,6 +78,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        command.envs(super::gate::fast_paths());
         command.args(arguments).current_dir(self.directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

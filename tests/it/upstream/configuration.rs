@@ -76,6 +76,7 @@ fn all_mistakes_of_all_upstreams_are_named() {
         missing_statuses: vec![403, 404],
         timeouts: Timeouts { idle: Duration::ZERO, ..Timeouts::default() },
         limits: Limits { concurrent_requests_max: 0, header_bytes_max: 1, ..Limits::default() },
+        ..UpstreamConfig::default()
     };
     let directory = UpstreamConfig {
         auth: Some(Auth::ApiKey(SecretSource::Environment("PATH".to_owned()))),

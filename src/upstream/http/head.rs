@@ -1,0 +1,119 @@
+//! The heads of usual responses, read without hyper. Pure.
+//!
+//! Usual is what a file server sends: HTTP/1.1, a final status, one plain `Content-Length`. Everything else, malformed heads included, is
+//! [`Parsed::Unusual`], and hyper judges it from its first byte on; so no rule of HTTP's framing is decided here but the one.
+
+use http::header::{
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED,
+    LOCATION,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::upstream::Method;
+
+/// What the bytes that have come so far are.
+pub(super) enum Parsed {
+    /// The beginning of a head.
+    Partial,
+    /// Nothing for this module.
+    Unusual,
+    /// A whole head.
+    Whole(Head),
+}
+
+/// A usual response's head.
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// Those that mean something to the gate.
+    pub(super) headers: HeaderMap,
+    /// Bytes of all headers, as HTTP/1.1 writes a field: name, colon, space, value, CRLF.
+    pub(super) header_bytes: usize,
+    /// Bytes of the head.
+    pub(super) bytes: usize,
+    /// Bytes of the body that follow it.
+    pub(super) body_bytes: u64,
+    /// Whether the connection serves on behind the body.
+    pub(super) persists: bool,
+}
+
+impl Head {
+    /// Reads the head of a response to a request of this method.
+    pub(super) fn parse(bytes: &[u8], method: Method) -> Parsed {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut fields);
+        let head_bytes = match response.parse(bytes) {
+            Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
+            Ok(httparse::Status::Partial) => return Parsed::Partial,
+            Err(_) => return Parsed::Unusual,
+        };
+        let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+        let (Some(status), Some(1)) = (status, response.version) else { return Parsed::Unusual };
+        if status.is_informational() {
+            return Parsed::Unusual;
+        }
+        match Self::of(status, response.headers, method) {
+            Some(head) => Parsed::Whole(Self { bytes: head_bytes, ..head }),
+            None => Parsed::Unusual,
+        }
+    }
+
+    fn of(status: StatusCode, fields: &[httparse::Header<'_>], method: Method) -> Option<Self> {
+        let mut headers = HeaderMap::with_capacity(8);
+        let mut header_bytes = 0;
+        let mut length = None;
+        let mut persists = true;
+        for field in fields {
+            header_bytes += field.name.len() + field.value.len() + 4;
+            let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
+            if field.name.eq_ignore_ascii_case("transfer-encoding") {
+                return None;
+            }
+            if field.name.eq_ignore_ascii_case("connection") {
+                match field.value.trim_ascii() {
+                    value if value.eq_ignore_ascii_case(b"close") => persists = false,
+                    value if value.eq_ignore_ascii_case(b"keep-alive") => {}
+                    _ => return None,
+                }
+            }
+            if let Some(name) = TELLING.iter().find(|name| is(name)) {
+                if *name == CONTENT_LENGTH {
+                    if length.is_some() {
+                        return None;
+                    }
+                    length = Some(decimal(field.value)?);
+                }
+                headers.append(name.clone(), HeaderValue::from_bytes(field.value).ok()?);
+            }
+        }
+        let has_no_body =
+            method == Method::Head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body_bytes = if has_no_body { 0 } else { length? };
+        Some(Self { status, headers, header_bytes, bytes: 0, body_bytes, persists })
+    }
+}
+
+/// `1*DIGIT`, without the room for another meaning that signs and spaces give.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The headers that a response is judged by, and told by.
+const TELLING: [HeaderName; 10] = [
+    CONTENT_LENGTH,
+    ETAG,
+    LAST_MODIFIED,
+    CACHE_CONTROL,
+    DATE,
+    EXPIRES,
+    AGE,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    LOCATION,
+];
+
+/// More fields are hyper's to refuse.
+const FIELDS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

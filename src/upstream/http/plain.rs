@@ -1,0 +1,231 @@
+//! Requests to an upstream's own origin over plain HTTP/1.1, as a file server answers them; all others are hyper's.
+//!
+//! A request is one write, a usual head ([`super::head`]) comes with one read, and its body is read by whoever wants it, from the socket
+//! itself: there is no second task, no channel between two, and the socket can be spliced ([`crate::passage`]). `benches/side_by_side`, S: a
+//! quarter less CPU time a request than over hyper's client and its pool, L: half of it.
+//!
+//! A head that is not usual goes to hyper from its first byte on, over the same connection, which then ends with the response
+//! ([`Replay`]); and because such an upstream will send more of the kind, the next [`DETOURS`] requests are hyper's from the start, over its
+//! own pool.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::connect::{ConnectError, Connector};
+use super::head::{Head, Parsed};
+use super::idle::{Idle, Pool};
+use crate::passage::Pipes;
+use crate::upstream::Method;
+use crate::upstream::plain_body::PlainBody;
+
+/// Asks one origin.
+pub(super) struct Plain {
+    connector: Connector,
+    host: String,
+    port: u16,
+    pool: Pool,
+    pipes: Pipes,
+    /// Requests that go to hyper, because the upstream's responses are not usual.
+    detours: AtomicU32,
+}
+
+/// A response of which the head is there.
+pub(super) enum Answered {
+    /// A usual one.
+    Usual(Head, PlainBody),
+    /// One that hyper reads.
+    Hypers(Response<Incoming>),
+}
+
+/// Why there is none.
+pub(super) enum Unanswered {
+    Connect(ConnectError),
+    /// The connection ended before a head had come.
+    Closed(io::Error),
+    /// What came is no head.
+    Hypers(hyper::Error),
+}
+
+impl Plain {
+    /// At most `idle_max` unused connections are kept, each for `idle`.
+    pub(super) fn new(
+        connector: Connector,
+        (host, port): (String, u16),
+        idle_max: usize,
+        idle: Duration,
+    ) -> Self {
+        let (pool, pipes) = (Pool::new(idle_max, idle), Pipes::default());
+        Self { connector, host, port, pool, pipes, detours: AtomicU32::new(0) }
+    }
+
+    /// Whether this request is for hyper's client.
+    pub(super) fn takes_detour(&self) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        self.detours.load(Ordering::Relaxed) > 0
+            && self.detours.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answered, Unanswered> {
+        let request = written(method, target, headers);
+        if let Some(mut connection) = self.pool.take() {
+            match self.exchange(&mut connection, &request, method).await {
+                Ok(Some(parsed)) => return self.answered(connection, parsed, method, target, headers).await,
+                // The peer closed it while nobody used it.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let tcp = Box::pin(self.connector.tcp(&self.host, self.port)).await.map_err(Unanswered::Connect)?;
+        let mut connection = Idle::new(tcp);
+        match self.exchange(&mut connection, &request, method).await {
+            Ok(Some(parsed)) => self.answered(connection, parsed, method, target, headers).await,
+            Ok(None) => Err(Unanswered::Closed(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => Err(Unanswered::Closed(error)),
+        }
+    }
+
+    /// Writes the request and reads until the head is there or is not usual; `None` if the connection ends before.
+    async fn exchange(
+        &self,
+        connection: &mut Idle,
+        request: &[u8],
+        method: Method,
+    ) -> io::Result<Option<Parsed>> {
+        let Idle { tcp, buffer } = connection;
+        tcp.write_all(request).await?;
+        buffer.clear();
+        buffer.reserve(READ_BYTES);
+        loop {
+            if tcp.read_buf(buffer).await? == 0 {
+                return Ok(None);
+            }
+            match Head::parse(buffer, method) {
+                Parsed::Partial if buffer.len() < READ_BYTES => {}
+                Parsed::Partial | Parsed::Unusual => return Ok(Some(Parsed::Unusual)),
+                whole @ Parsed::Whole(_) => return Ok(Some(whole)),
+            }
+        }
+    }
+
+    async fn answered(
+        &self,
+        connection: Idle,
+        parsed: Parsed,
+        method: Method,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answered, Unanswered> {
+        let Idle { tcp, mut buffer } = connection;
+        let Parsed::Whole(head) = parsed else {
+            self.detours.store(DETOURS, Ordering::Relaxed);
+            let replay = Replay { received: buffer.freeze(), tcp };
+            return replay
+                .response(method, target, headers)
+                .await
+                .map(Answered::Hypers)
+                .map_err(Unanswered::Hypers);
+        };
+        buffer.advance(head.bytes);
+        let pool = head.persists.then(|| self.pool.clone());
+        let body = PlainBody::new(tcp, buffer, head.body_bytes, pool, self.pipes.clone());
+        Ok(Answered::Usual(head, body))
+    }
+}
+
+/// A request as it is written, all of it.
+fn written(method: Method, target: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut request = Vec::with_capacity(REQUEST_BYTES);
+    let method: &[u8] = match method {
+        Method::Get => b"GET ",
+        Method::Head => b"HEAD ",
+    };
+    for piece in [method, target.as_bytes(), b" HTTP/1.1\r\n"] {
+        request.extend_from_slice(piece);
+    }
+    for (name, value) in headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            request.extend_from_slice(piece);
+        }
+    }
+    request.extend_from_slice(b"\r\n");
+    request
+}
+
+/// A connection on which the request is written and the response has begun, for hyper to read: what it writes is not sent again.
+struct Replay {
+    received: Bytes,
+    tcp: TcpStream,
+}
+
+impl Replay {
+    async fn response(
+        self,
+        method: Method,
+        target: &str,
+        headers: &HeaderMap,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut request = http::Request::new(Empty::<Bytes>::new());
+        *request.method_mut() = method.into();
+        *request.uri_mut() = target.parse().unwrap_or_default();
+        *request.headers_mut() = headers.clone();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(self)).await?;
+        // It ends with the response, or when nobody reads that any more.
+        tokio::spawn(connection);
+        sender.send_request(request).await
+    }
+}
+
+impl AsyncRead for Replay {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.received.is_empty() {
+            return pin!(&mut self.tcp).poll_read(cx, buf);
+        }
+        let bytes = self.received.len().min(buf.remaining());
+        buf.put_slice(&self.received.split_to(bytes));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Replay {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin!(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// Requests that an upstream with unusual responses gets from hyper before this is tried again.
+const DETOURS: u32 = 256;
+
+/// What is read at once: a head, and a body of 30 KiB with it. A head must fit.
+const READ_BYTES: usize = 32 * 1024;
+
+/// What a usual request takes.
+const REQUEST_BYTES: usize = 512;
