@@ -55,10 +55,14 @@ const EX_USAGE: u8 = 64;
 
 /// Runs the command in `arguments`, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
-    };
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => perform(arguments),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Not generic, so that the program's own crate has nothing to generate.
+fn perform(arguments: Arguments) -> ExitCode {
     let runtime = match runtime()
         .enable_all()
         // A hung mount keeps a thread for each call that waits for it, up to `upstream.requests_max` for each directory; the store, name

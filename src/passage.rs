@@ -262,8 +262,9 @@ impl Pipe {
 
 const SPLICE: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Measured with `benches/side_by_side`, L: 256 KiB cost a tenth more, and more than 1 MiB an unprivileged process does not get.
-const PIPE_BYTES: usize = 1 << 20;
+/// What a body may have in its pipe, which is what it is ahead of its client besides the sockets' buffers. Of such pipes an unprivileged user
+/// has 256 before the system makes them smaller, and of 1 MiB a quarter as many.
+const PIPE_BYTES: usize = 256 * 1024;
 
 /// Pipes that are kept for the next body. Empty ones hold no memory but some hundred bytes.
 const PIPES_MAX: usize = 64;

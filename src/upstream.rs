@@ -279,10 +279,14 @@ impl Member {
     /// All that has to happen before [`Timeouts::first_byte`] is over.
     async fn ask(&self, ask: &Ask<'_>) -> Result<(Turn, Head, Source), Failure> {
         let deadline = Instant::now() + self.timeouts.first_byte;
-        let turn = match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Arc::new(turn),
-            Ok(Err(_)) | Err(_) => return Err(FetchError::Unavailable(Unavailable::Busy).into()),
+        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(turn) => turn,
+            Err(_) => match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {
+                Ok(Ok(turn)) => turn,
+                Ok(Err(_)) | Err(_) => return Err(FetchError::Unavailable(Unavailable::Busy).into()),
+            },
         };
+        let turn = Arc::new(turn);
         let asking = async {
             match &self.kind {
                 Upstream::Http(http) => http.fetch(ask).await,

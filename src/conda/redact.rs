@@ -57,6 +57,9 @@ pub fn text(text: &str) -> Cow<'_, str> {
 }
 
 fn plain_text(text: &str) -> Cow<'_, str> {
+    if longest_run_bytes(text) < SEGMENT_BYTES_MIN {
+        return Cow::Borrowed(text);
+    }
     let runs = || text.split(|c| !is_token_char(c));
     if !text
         .split('/')
@@ -74,6 +77,16 @@ fn plain_text(text: &str) -> Cow<'_, str> {
         mask_runs(segment, bytes_min, &mut shown);
     }
     Cow::Owned(shown)
+}
+
+/// Bytes of the longest run of token characters; nearly every path has but short ones and is known as harmless by that.
+fn longest_run_bytes(text: &str) -> usize {
+    let (mut longest, mut run) = (0, 0);
+    for byte in text.bytes() {
+        run = if byte.is_ascii_alphanumeric() || byte == b'-' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
 }
 
 /// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no

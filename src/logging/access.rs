@@ -5,11 +5,11 @@
 //! request went into the event and its subscriber, 0.3 go into the line. What needs escaping or colours goes the event's way, and so does
 //! everything in a process whose log was not started.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
-use tracing_subscriber::fmt::format;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use uuid::Uuid;
 
 use super::{ACCESS, Format, Level, Log, log};
@@ -106,54 +106,82 @@ impl Access<'_> {
     }
 
     fn human(&self, line: &mut String) -> fmt::Result {
-        SystemTime.format_time(&mut format::Writer::new(line))?;
-        write!(line, "  INFO {ACCESS}: method=\"{}\" path={}", self.method, self.path)?;
+        push_time(line);
+        push(line, &["  INFO ", ACCESS, ": method=\"", self.method, "\" path=", self.path]);
         if let Some(status) = self.status {
             write!(line, " status={status}")?;
         }
-        write!(line, " code=\"{}\" outcome=\"{}\"", self.code, self.outcome)?;
+        push(line, &[" code=\"", self.code, "\" outcome=\"", self.outcome, "\""]);
         if let Some(token) = self.token {
-            write!(line, " token={token}")?;
+            push(line, &[" token=", token.hyphenated().encode_lower(&mut Uuid::encode_buffer())]);
         }
         if let Some(org) = self.org {
-            write!(line, " org={org}")?;
+            push(line, &[" org=", org]);
         }
         if let Some(carrier) = self.carrier {
-            write!(line, " carrier=\"{carrier}\"")?;
+            push(line, &[" carrier=\"", carrier, "\""]);
         }
         if let Some(channel) = self.channel {
-            write!(line, " channel=\"{channel}\"")?;
+            push(line, &[" channel=\"", channel, "\""]);
         }
         let (first_byte, total) = (Millis(self.first_byte_micros), Millis(self.total_micros));
         write!(line, " bytes={} first_byte_ms={first_byte} total_ms={total}", self.bytes)?;
-        writeln!(line, " cache=\"{}\" client={} request_id={}", self.cache, self.client, self.request_id)
+        write!(line, " cache=\"{}\" client={}", self.cache, self.client)?;
+        push(line, &[" request_id=", self.request_id, "\n"]);
+        Ok(())
     }
 
     fn json(&self, line: &mut String) -> fmt::Result {
         line.push_str("{\"timestamp\":\"");
-        SystemTime.format_time(&mut format::Writer::new(line))?;
-        write!(line, "\",\"level\":\"INFO\",\"method\":\"{}\",\"path\":\"{}\"", self.method, self.path)?;
+        push_time(line);
+        push(line, &["\",\"level\":\"INFO\",\"method\":\"", self.method, "\",\"path\":\"", self.path, "\""]);
         if let Some(status) = self.status {
             write!(line, ",\"status\":{status}")?;
         }
-        write!(line, ",\"code\":\"{}\",\"outcome\":\"{}\"", self.code, self.outcome)?;
+        push(line, &[",\"code\":\"", self.code, "\",\"outcome\":\"", self.outcome, "\""]);
         if let Some(token) = self.token {
-            write!(line, ",\"token\":\"{token}\"")?;
+            push(line, &[",\"token\":\"", token.hyphenated().encode_lower(&mut Uuid::encode_buffer()), "\""]);
         }
         if let Some(org) = self.org {
-            write!(line, ",\"org\":\"{org}\"")?;
+            push(line, &[",\"org\":\"", org, "\""]);
         }
         if let Some(carrier) = self.carrier {
-            write!(line, ",\"carrier\":\"{carrier}\"")?;
+            push(line, &[",\"carrier\":\"", carrier, "\""]);
         }
         if let Some(channel) = self.channel {
-            write!(line, ",\"channel\":\"{channel}\"")?;
+            push(line, &[",\"channel\":\"", channel, "\""]);
         }
         let (first_byte, total) = (Millis(self.first_byte_micros), Millis(self.total_micros));
         write!(line, ",\"bytes\":{},\"first_byte_ms\":{first_byte},\"total_ms\":{total}", self.bytes)?;
         write!(line, ",\"cache\":\"{}\",\"client\":\"{}\"", self.cache, self.client)?;
-        writeln!(line, ",\"request_id\":\"{}\",\"target\":\"{ACCESS}\"}}", self.request_id)
+        push(line, &[",\"request_id\":\"", self.request_id, "\",\"target\":\"", ACCESS, "\"}\n"]);
+        Ok(())
     }
+}
+
+fn push(line: &mut String, words: &[&str]) {
+    for word in words {
+        line.push_str(word);
+    }
+}
+
+/// The time as the subscriber writes it, in UTC to the microsecond. Of most lines only that differs from the one before.
+fn push_time(line: &mut String) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    SECOND.with_borrow_mut(|(second, shown)| {
+        if *second != now.as_secs() || shown.is_empty() {
+            let time = i64::try_from(now.as_secs()).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+            *shown = time.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            *second = now.as_secs();
+        }
+        line.push_str(shown);
+    });
+    let _ = write!(line, ".{:06}Z", now.subsec_micros());
+}
+
+thread_local! {
+    /// The second of this thread's latest line, and how it is shown.
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 /// Microseconds, told in milliseconds: three decimals are what separates a hit in memory from a store query.

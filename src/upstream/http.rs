@@ -32,8 +32,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, IF_RANGE, RANGE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::header::{IF_RANGE, RANGE};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -53,7 +53,7 @@ use crate::semantics::Conditions;
 use connect::{ConnectError, Connector, Proven, Reach};
 use credential::Credential;
 use origin::Origin;
-use plain::{Answered, Plain, Unanswered};
+use plain::{Answered, Asking, Plain, Unanswered};
 use reach::AllowedHosts;
 use redirect::{Refused, Trail};
 use response::Judge;
@@ -81,6 +81,8 @@ pub(super) struct Http {
     origin: Origin,
     /// Origin, credential in the path if any, base path; no slash at the end. Never printed: see [`Credential`].
     base: String,
+    /// How much of a URL at it is the origin.
+    origin_bytes: usize,
     /// Origin and base path; no slash at the end.
     place: String,
     credential: Credential,
@@ -105,7 +107,7 @@ struct Received {
 
 /// Where a request is on its way.
 struct Hop {
-    uri: Uri,
+    url: String,
     is_own: bool,
     /// The request has not left the upstream's own origin so far.
     is_trusted: bool,
@@ -140,7 +142,7 @@ impl Http {
         let connector = |reach| Connector::new(reach, tls.clone(), timeouts.connect, timeouts.tls_handshake);
         let plain = (!is_https && config.fast_paths.are_open()).then(|| {
             let idle_max = config.limits.pooled_connections_max;
-            Plain::new(connector(Reach::Own), (origin.bare_host(), origin.port), idle_max, timeouts.pooled)
+            Plain::new(connector(Reach::Own), &origin, idle_max, timeouts.pooled)
         });
         let path = url.path().trim_end_matches('/');
         let base = format!("{origin}{}{path}", credential.path());
@@ -152,6 +154,7 @@ impl Http {
                 config,
                 connector(Reach::Elsewhere { allowed: allowed.clone(), own: origin.clone() }),
             ),
+            origin_bytes: origin.to_string().len(),
             origin,
             base,
             place,
@@ -239,8 +242,7 @@ impl Http {
         headers: &HeaderMap,
     ) -> Result<(Received, Hop), Failure> {
         let (start, is_own) = self.start(ask)?;
-        let uri = Uri::try_from(start.as_str()).map_err(|error| Failure::new(malformed(), error))?;
-        let mut hop = Hop { uri, is_own, is_trusted: is_own };
+        let mut hop = Hop { url: start, is_own, is_trusted: is_own };
         let mut trail = None;
         loop {
             let response = self.send(&hop, method, headers).await?;
@@ -250,13 +252,13 @@ impl Http {
             let trail = match &mut trail {
                 Some(trail) => trail,
                 None => trail.insert(Trail::new(
-                    Url::parse(&start).map_err(|error| Failure::new(malformed(), error))?,
+                    Url::parse(&hop.url).map_err(|error| Failure::new(malformed(), error))?,
                 )),
             };
             let (url, origin) = trail.next(&response.headers, &self.origin, &self.allowed)?;
-            let uri = Uri::try_from(url.as_str()).map_err(|_| Refused::from(RedirectFault::Malformed))?;
+            Uri::try_from(url.as_str()).map_err(|_| Refused::from(RedirectFault::Malformed))?;
             let is_own = origin == self.origin;
-            hop = Hop { uri, is_own, is_trusted: hop.is_trusted && is_own };
+            hop = Hop { url: url.as_str().to_owned(), is_own, is_trusted: hop.is_trusted && is_own };
         }
     }
 
@@ -268,10 +270,11 @@ impl Http {
             return self.send_plain(plain, hop, method, headers).await;
         }
         let client = if hop.is_own { &self.own } else { &self.elsewhere };
+        let uri = Uri::try_from(hop.url.as_str()).map_err(|error| Failure::new(malformed(), error))?;
         let mut is_second = false;
         loop {
             let mut request = Request::new(Empty::new());
-            *request.uri_mut() = hop.uri.clone();
+            *request.uri_mut() = uri.clone();
             *request.method_mut() = method.into();
             *request.headers_mut() = headers.clone();
             if hop.is_trusted {
@@ -298,15 +301,10 @@ impl Http {
         method: Method,
         headers: &HeaderMap,
     ) -> Result<Received, Failure> {
-        let mut headers = headers.clone();
-        if let Some(host) = hop.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
-            headers.insert(HOST, host);
-        }
-        if hop.is_trusted {
-            self.credential.add_to(&mut headers);
-        }
-        let target = hop.uri.path_and_query().map_or("/", |target| target.as_str());
-        match plain.send(method, target, &headers).await {
+        // Whatever is at the own origin begins as the base does.
+        let target = hop.url.get(self.origin_bytes..).filter(|target| target.starts_with('/')).unwrap_or("/");
+        let credential = self.credential.header().filter(|_| hop.is_trusted);
+        match plain.send(&Asking { method, target, headers, credential }).await {
             Ok(Answered::Usual(head, body)) => Ok(Received {
                 status: head.status,
                 headers: head.headers,

@@ -70,6 +70,17 @@ fn line_made_by_hand_is_the_subscribers() {
 }
 
 #[test]
+fn time_is_shown_as_the_subscriber_shows_it() {
+    use tracing_subscriber::fmt::format;
+    use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+    let (mut before, mut own, mut after) = (String::new(), String::new(), String::new());
+    SystemTime.format_time(&mut format::Writer::new(&mut before)).unwrap();
+    push_time(&mut own);
+    SystemTime.format_time(&mut format::Writer::new(&mut after)).unwrap();
+    assert!(before <= own && own <= after && own.len() == before.len(), "{before} {own} {after}");
+}
+
+#[test]
 fn access_line_waits_for_its_level() {
     for (level, lines) in [(Level::Error, 0), (Level::Warn, 0), (Level::Info, 1), (Level::Trace, 1)] {
         let (sink, config) = (Sink::default(), Config { format: Format::Json, level });

@@ -55,6 +55,11 @@ impl Credential {
         }
     }
 
+    /// The header that it is, if it is one.
+    pub(super) fn header(&self) -> Option<(&HeaderName, &HeaderValue)> {
+        if let Self::Header(name, value) = self { Some((name, value)) } else { None }
+    }
+
     /// What goes between the origin and the base path.
     pub(super) fn path(&self) -> &str {
         if let Self::Path(path) = self { path } else { "" }

@@ -23,6 +23,12 @@ impl Origin {
         Some(Self { is_https, host: url.host()?.to_owned(), port: url.port_or_known_default()? })
     }
 
+    /// Host and port as they stand in a URL.
+    pub(super) fn authority(&self) -> String {
+        let url = self.to_string();
+        url.split_once("://").map_or(url.clone(), |(_, authority)| authority.to_owned())
+    }
+
     /// The host as it is resolved: an IPv6 address without its brackets.
     pub(super) fn bare_host(&self) -> String {
         match &self.host {

@@ -11,11 +11,11 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use super::connect::{ConnectError, Connector};
 use super::head::{Head, Parsed};
 use super::idle::{Idle, Pool};
+use super::origin::Origin;
 use crate::passage::Pipes;
 use crate::upstream::Method;
 use crate::upstream::plain_body::PlainBody;
@@ -35,10 +36,22 @@ pub(super) struct Plain {
     connector: Connector,
     host: String,
     port: u16,
+    /// What `Host` says.
+    authority: String,
     pool: Pool,
     pipes: Pipes,
     /// Requests that go to hyper, because the upstream's responses are not usual.
     detours: AtomicU32,
+}
+
+/// What is asked.
+pub(super) struct Asking<'a> {
+    pub(super) method: Method,
+    /// Path and query.
+    pub(super) target: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    /// A header besides.
+    pub(super) credential: Option<(&'a HeaderName, &'a HeaderValue)>,
 }
 
 /// A response of which the head is there.
@@ -60,14 +73,16 @@ pub(super) enum Unanswered {
 
 impl Plain {
     /// At most `idle_max` unused connections are kept, each for `idle`.
-    pub(super) fn new(
-        connector: Connector,
-        (host, port): (String, u16),
-        idle_max: usize,
-        idle: Duration,
-    ) -> Self {
-        let (pool, pipes) = (Pool::new(idle_max, idle), Pipes::default());
-        Self { connector, host, port, pool, pipes, detours: AtomicU32::new(0) }
+    pub(super) fn new(connector: Connector, origin: &Origin, idle_max: usize, idle: Duration) -> Self {
+        Self {
+            connector,
+            host: origin.bare_host(),
+            port: origin.port,
+            authority: origin.authority(),
+            pool: Pool::new(idle_max, idle),
+            pipes: Pipes::default(),
+            detours: AtomicU32::new(0),
+        }
     }
 
     /// Whether this request is for hyper's client.
@@ -78,24 +93,18 @@ impl Plain {
     }
 
     /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        target: &str,
-        headers: &HeaderMap,
-    ) -> Result<Answered, Unanswered> {
-        let request = written(method, target, headers);
+    pub(super) async fn send(&self, asking: &Asking<'_>) -> Result<Answered, Unanswered> {
+        let (request, method) = (asking.written(&self.authority), asking.method);
         if let Some(mut connection) = self.pool.take() {
-            match self.exchange(&mut connection, &request, method).await {
-                Ok(Some(parsed)) => return self.answered(connection, parsed, method, target, headers).await,
-                // The peer closed it while nobody used it.
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(parsed)) = self.exchange(&mut connection, &request, method).await {
+                return self.answered(connection, parsed, asking).await;
             }
+            // The peer closed it while nobody used it.
         }
         let tcp = Box::pin(self.connector.tcp(&self.host, self.port)).await.map_err(Unanswered::Connect)?;
         let mut connection = Idle::new(tcp);
         match self.exchange(&mut connection, &request, method).await {
-            Ok(Some(parsed)) => self.answered(connection, parsed, method, target, headers).await,
+            Ok(Some(parsed)) => self.answered(connection, parsed, asking).await,
             Ok(None) => Err(Unanswered::Closed(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(Unanswered::Closed(error)),
         }
@@ -128,19 +137,14 @@ impl Plain {
         &self,
         connection: Idle,
         parsed: Parsed,
-        method: Method,
-        target: &str,
-        headers: &HeaderMap,
+        asking: &Asking<'_>,
     ) -> Result<Answered, Unanswered> {
         let Idle { tcp, mut buffer } = connection;
         let Parsed::Whole(head) = parsed else {
             self.detours.store(DETOURS, Ordering::Relaxed);
-            let replay = Replay { received: buffer.freeze(), tcp };
-            return replay
-                .response(method, target, headers)
-                .await
-                .map(Answered::Hypers)
-                .map_err(Unanswered::Hypers);
+            let replay = Replay { received: buffer.freeze(), tcp, is_asked: false, waiting: None };
+            let response = Box::pin(replay.response(asking.method)).await;
+            return response.map(Answered::Hypers).map_err(Unanswered::Hypers);
         };
         buffer.advance(head.bytes);
         let pool = head.persists.then(|| self.pool.clone());
@@ -149,42 +153,41 @@ impl Plain {
     }
 }
 
-/// A request as it is written, all of it.
-fn written(method: Method, target: &str, headers: &HeaderMap) -> Vec<u8> {
-    let mut request = Vec::with_capacity(REQUEST_BYTES);
-    let method: &[u8] = match method {
-        Method::Get => b"GET ",
-        Method::Head => b"HEAD ",
-    };
-    for piece in [method, target.as_bytes(), b" HTTP/1.1\r\n"] {
-        request.extend_from_slice(piece);
-    }
-    for (name, value) in headers {
-        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+impl Asking<'_> {
+    /// The request as it is written, all of it.
+    fn written(&self, authority: &str) -> Vec<u8> {
+        let mut request = Vec::with_capacity(REQUEST_BYTES);
+        let method: &[u8] = match self.method {
+            Method::Get => b"GET ",
+            Method::Head => b"HEAD ",
+        };
+        for piece in [method, self.target.as_bytes(), b" HTTP/1.1\r\nhost: ", authority.as_bytes(), b"\r\n"] {
             request.extend_from_slice(piece);
         }
+        for (name, value) in self.headers.iter().chain(self.credential) {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                request.extend_from_slice(piece);
+            }
+        }
+        request.extend_from_slice(b"\r\n");
+        request
     }
-    request.extend_from_slice(b"\r\n");
-    request
 }
 
 /// A connection on which the request is written and the response has begun, for hyper to read: what it writes is not sent again.
 struct Replay {
     received: Bytes,
     tcp: TcpStream,
+    /// hyper has written its request; what it reads before, it takes for nonsense.
+    is_asked: bool,
+    waiting: Option<Waker>,
 }
 
 impl Replay {
-    async fn response(
-        self,
-        method: Method,
-        target: &str,
-        headers: &HeaderMap,
-    ) -> hyper::Result<Response<Incoming>> {
+    /// hyper is told no more of the request than what the response's framing depends on.
+    async fn response(self, method: Method) -> hyper::Result<Response<Incoming>> {
         let mut request = http::Request::new(Empty::<Bytes>::new());
         *request.method_mut() = method.into();
-        *request.uri_mut() = target.parse().unwrap_or_default();
-        *request.headers_mut() = headers.clone();
         let (mut sender, connection) = http1::handshake(TokioIo::new(self)).await?;
         // It ends with the response, or when nobody reads that any more.
         tokio::spawn(connection);
@@ -198,6 +201,10 @@ impl AsyncRead for Replay {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.is_asked {
+            self.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         if self.received.is_empty() {
             return pin!(&mut self.tcp).poll_read(cx, buf);
         }
@@ -208,7 +215,11 @@ impl AsyncRead for Replay {
 }
 
 impl AsyncWrite for Replay {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_asked = true;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
         Poll::Ready(Ok(bytes.len()))
     }
 
