@@ -75,8 +75,12 @@ use self::receipt::Receipt;
 use self::refusal::Refusal;
 use self::reply::Code;
 use crate::clock::Clock;
+<<<<<<< HEAD
 use crate::face::{Ending, PackageEntry, RequestIds, Verdict, client_address, shown_method};
 use crate::keys::Keyring;
+=======
+use crate::face::{RequestId, RequestIds, Verdict, client_address, shown_method};
+>>>>>>> ae37e74 (Give the anaconda face its ids as values)
 use crate::ledger::Ledger;
 use crate::policy::{Caller, Channels, Standing};
 use crate::server::RequestBody;
@@ -252,11 +256,11 @@ async fn tell_route(route: Option<MatchedPath>, request: Request, next: Next) ->
 fn refused(
     area: Area,
     verdict: &Verdict,
-    request_id: &str,
+    request_id: RequestId,
     headers: &HeaderMap,
     method: &Method,
 ) -> Response<Body> {
-    let (media_type, bytes) = area.told(verdict, request_id);
+    let (media_type, bytes) = area.told(verdict, request_id.as_str());
     let mut response =
         Response::new(if *method == Method::HEAD { Body::empty() } else { Body::from(Bytes::clone(&bytes)) });
     *response.status_mut() = verdict.status;
@@ -277,7 +281,7 @@ fn refused(
 }
 
 /// What every answer carries, unless it says otherwise itself: nobody keeps it, nothing in it runs, nobody is told where it was read.
-fn complete(headers: &mut HeaderMap, request_id: &str) {
+fn complete(headers: &mut HeaderMap, request_id: RequestId) {
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
@@ -286,7 +290,7 @@ fn complete(headers: &mut HeaderMap, request_id: &str) {
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    if let Ok(id) = HeaderValue::try_from(request_id) {
+    if let Some(id) = request_id.to_header() {
         headers.insert(X_REQUEST_ID, id);
     }
 }

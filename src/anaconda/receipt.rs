@@ -8,7 +8,11 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::asking::Arrival;
 use crate::auth::Carrier;
+<<<<<<< HEAD
 use crate::clock::Timestamp;
+=======
+use crate::face::RequestId;
+>>>>>>> ae37e74 (Give the anaconda face its ids as values)
 use crate::ledger::Ledger;
 use crate::policy::Standing;
 
@@ -43,7 +47,7 @@ pub(super) struct Receipt {
     ledger: Ledger,
     began: Instant,
     arrival: Arrival,
-    request_id: String,
+    request_id: RequestId,
     method: &'static str,
     /// The route, as it is declared.
     route: Option<Arc<str>>,
@@ -59,7 +63,7 @@ impl Receipt {
         meters: &Meters,
         ledger: &Ledger,
         arrival: &Arrival,
-        request_id: String,
+        request_id: RequestId,
         method: &'static str,
     ) -> Self {
         Self {
@@ -77,6 +81,7 @@ impl Receipt {
         }
     }
 
+<<<<<<< HEAD
     /// When the request came.
     pub(super) fn at(&self) -> Timestamp {
         self.arrival.at
@@ -84,6 +89,10 @@ impl Receipt {
 
     pub(super) fn request_id(&self) -> &str {
         &self.request_id
+=======
+    pub(super) fn request_id(&self) -> RequestId {
+        self.request_id
+>>>>>>> ae37e74 (Give the anaconda face its ids as values)
     }
 
     /// There is an answer: `code` is that of the refusal, or `ok`.

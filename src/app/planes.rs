@@ -115,10 +115,6 @@ impl http_body::Body for DataBody {
             Self::Tool(body) => body.size_hint(),
         }
     }
-
-    fn lend(&self, body: &mut gateway::Body, lane: &Lane) {
-        body.lend(lane);
-    }
 }
 
 /// The admin plane behind its listener.
