@@ -95,11 +95,11 @@ impl Plain {
     /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
     pub(super) async fn send(&self, asking: &Asking<'_>) -> Result<Answered, Unanswered> {
         let (request, method) = (asking.written(&self.authority), asking.method);
-        if let Some(mut connection) = self.pool.take() {
-            if let Ok(Some(parsed)) = self.exchange(&mut connection, &request, method).await {
-                return self.answered(connection, parsed, asking).await;
-            }
-            // The peer closed it while nobody used it.
+        // One that fails was closed by the peer while nobody used it.
+        if let Some(mut connection) = self.pool.take()
+            && let Ok(Some(parsed)) = self.exchange(&mut connection, &request, method).await
+        {
+            return self.answered(connection, parsed, asking).await;
         }
         let tcp = Box::pin(self.connector.tcp(&self.host, self.port)).await.map_err(Unanswered::Connect)?;
         let mut connection = Idle::new(tcp);
