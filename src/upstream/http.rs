@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{IF_RANGE, RANGE};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -277,6 +277,9 @@ impl Http {
             *request.uri_mut() = uri.clone();
             *request.method_mut() = method.into();
             *request.headers_mut() = headers.clone();
+            for (name, value) in &request::ALWAYS {
+                request.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
             if hop.is_trusted {
                 self.credential.add_to(request.headers_mut());
             }

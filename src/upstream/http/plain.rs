@@ -27,6 +27,7 @@ use super::connect::{ConnectError, Connector};
 use super::head::{Head, Parsed};
 use super::idle::{Idle, Pool};
 use super::origin::Origin;
+use super::request;
 use crate::passage::Pipes;
 use crate::upstream::Method;
 use crate::upstream::plain_body::PlainBody;
@@ -164,8 +165,10 @@ impl Asking<'_> {
         for piece in [method, self.target.as_bytes(), b" HTTP/1.1\r\nhost: ", authority.as_bytes(), b"\r\n"] {
             request.extend_from_slice(piece);
         }
-        for (name, value) in self.headers.iter().chain(self.credential) {
-            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        let always = request::ALWAYS.iter().map(|(name, value)| (name, value.as_bytes()));
+        let others = self.headers.iter().chain(self.credential).map(|(name, value)| (name, value.as_bytes()));
+        for (name, value) in always.chain(others) {
+            for piece in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
                 request.extend_from_slice(piece);
             }
         }

@@ -1,13 +1,16 @@
 //! Requests to HTTP upstreams, built from nothing: no header of a client goes upstream unless this file names it.
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, USER_AGENT};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::semantics::{ByteRange, Conditions, EntityTag, http_date, parse_http_date};
 use crate::upstream::{Ask, Method};
 
-const USER_AGENT_VALUE: HeaderValue =
-    HeaderValue::from_static(concat!("channelgate/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT_VALUE: &str = concat!("channelgate/", env!("CARGO_PKG_VERSION"));
+
+/// What every request says. A body is passed on, kept and held against its digest as it is stored there, so no coding is wanted.
+pub(super) static ALWAYS: [(HeaderName, &str); 3] =
+    [(USER_AGENT, USER_AGENT_VALUE), (ACCEPT, "*/*"), (ACCEPT_ENCODING, "identity")];
 
 /// What was asked, as far as the answer has to fit it.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +22,9 @@ pub(super) struct Asked {
     pub(super) range: Option<ByteRange>,
 }
 
-/// The headers for `ask`, without credentials, and what they ask.
+/// The headers for `ask` besides [`ALWAYS`], without credentials, and what they ask. Nearly always there are none.
 pub(super) fn headers(ask: &Ask<'_>) -> (HeaderMap, Asked) {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(USER_AGENT, USER_AGENT_VALUE);
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    // A body is passed on, kept and held against its digest as it is stored there.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let mut headers = HeaderMap::new();
     let mut asked = Asked { method: ask.method, is_conditional: false, range: None };
     if let Some(client) = ask.conditions {
         for value in client.get_all(IF_NONE_MATCH) {
