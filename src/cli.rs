@@ -87,8 +87,8 @@ fn perform(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// On one processor there is nobody to share work with, and what would be needed for that is 5 percent of a request (`benches/side_by_side`,
-/// S on one CPU).
+/// On one processor there is nobody to share work with, and what would be needed for that is 3 to 7 percent of a request, in prototypes of
+/// this stack.
 fn runtime() -> tokio::runtime::Builder {
     match std::thread::available_parallelism() {
         Ok(processors) if processors.get() == 1 => tokio::runtime::Builder::new_current_thread(),

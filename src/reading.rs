@@ -33,7 +33,7 @@ const PASS_BYTES_MAX: u64 = 512 * 1024;
 /// A shorter piece is read and written with the head before it by two calls; passing takes three.
 const PASS_BYTES_MIN: u64 = 16 * 1024;
 
-/// How far apart the page cache is asked: four questions of 0.1 µs for 512 KiB, which take 30 µs to send.
+/// How far apart the page cache is asked: five short calls for 512 KiB.
 const PROBE_BYTES: u64 = 128 * 1024;
 
 /// What a read keeps for as long as it may run: a place of some bound, or a file's place in a cache.

@@ -6,8 +6,8 @@
 //!
 //! Measured on two vCPUs (Zen 5), random tokens, the record read from memory too: 75 ns a recall of 10,000 and 0.6 µs of 1,000,000, where
 //! every step is a cache miss; 25 ns for the same token again and again, 55 ns with both vCPUs at it. That is half of what one lock around
-//! one standard map with its own hash costs. It takes some 85 bytes a verdict beside its record (`benches/admit.rs` measures both, and holds
-//! the whole way). moka takes 1 µs and 320 bytes, and could not check a reading against the feed under the lock that forgetting takes.
+//! one standard map with its own hash costs. By its sizes it takes some 85 bytes a verdict beside its record (`benches/admit.rs` measures
+//! both together, and the whole way). moka takes 1 µs and 320 bytes, and could not check a reading against the feed under the lock that forgetting takes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
