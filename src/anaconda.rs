@@ -75,12 +75,8 @@ use self::receipt::Receipt;
 use self::refusal::Refusal;
 use self::reply::Code;
 use crate::clock::Clock;
-<<<<<<< HEAD
-use crate::face::{Ending, PackageEntry, RequestIds, Verdict, client_address, shown_method};
+use crate::face::{Ending, PackageEntry, RequestId, RequestIds, Verdict, client_address, shown_method};
 use crate::keys::Keyring;
-=======
-use crate::face::{RequestId, RequestIds, Verdict, client_address, shown_method};
->>>>>>> ae37e74 (Give the anaconda face its ids as values)
 use crate::ledger::Ledger;
 use crate::policy::{Caller, Channels, Standing};
 use crate::server::RequestBody;

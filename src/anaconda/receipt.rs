@@ -8,11 +8,8 @@ use prometheus::{IntCounterVec, Opts, Registry};
 
 use super::asking::Arrival;
 use crate::auth::Carrier;
-<<<<<<< HEAD
 use crate::clock::Timestamp;
-=======
 use crate::face::RequestId;
->>>>>>> ae37e74 (Give the anaconda face its ids as values)
 use crate::ledger::Ledger;
 use crate::policy::Standing;
 
@@ -81,18 +78,13 @@ impl Receipt {
         }
     }
 
-<<<<<<< HEAD
     /// When the request came.
     pub(super) fn at(&self) -> Timestamp {
         self.arrival.at
     }
 
-    pub(super) fn request_id(&self) -> &str {
-        &self.request_id
-=======
     pub(super) fn request_id(&self) -> RequestId {
         self.request_id
->>>>>>> ae37e74 (Give the anaconda face its ids as values)
     }
 
     /// There is an answer: `code` is that of the refusal, or `ok`.
