@@ -129,10 +129,13 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What comes of asking for a package's files.
 pub type Listing = BoxFuture<Result<Vec<PackageEntry>, Verdict>>;
 
+/// Whether a token of this standing would read a channel; if not, what it would be told.
+pub type Probing = BoxFuture<Result<(), Verdict>>;
+
 /// What the face has of the data plane, by value: it names nothing of it.
 pub struct DataPlane {
     /// Says whether a token of this standing would be answered 200 for the index of `noarch` of the channel; if not, what it would be told.
-    pub probe: Box<dyn Fn(Standing, String) -> BoxFuture<Result<(), Verdict>> + Send + Sync>,
+    pub probe: Box<dyn Fn(Standing, String) -> Probing + Send + Sync>,
     /// The files of a package, by the channel with or without a label and the package's name, as the caller may see them.
     pub list: Box<dyn Fn(Caller, String, String) -> Listing + Send + Sync>,
     /// Answers a request for a file of a channel as if it had come there, account of the request included.
@@ -140,7 +143,7 @@ pub struct DataPlane {
 }
 
 impl Parts {
-    /// The parts of the face of a gate.
+    /// The parts of the face of a gate at which nobody can sign in.
     pub fn new(
         store: Store,
         verifier: Verifier,
@@ -149,12 +152,15 @@ impl Parts {
         meters: Meters,
         surroundings: Surroundings,
         data_plane: DataPlane,
-        signing_in: (Option<People>, Option<Keyring>),
     ) -> Self {
         let surroundings = ArcSwap::from_pointee(surroundings);
-        let (people, keys) = signing_in;
-        let people = people.map(Arc::new);
-        Self { store, verifier, ledger, clock, meters, surroundings, data_plane, people, keys }
+        Self { store, verifier, ledger, clock, meters, surroundings, data_plane, people: None, keys: None }
+    }
+
+    /// The same where people sign in, and get API keys.
+    #[must_use]
+    pub fn with_people(self, people: Option<People>, keys: Option<Keyring>) -> Self {
+        Self { people: people.map(Arc::new), keys, ..self }
     }
 }
 

@@ -120,6 +120,8 @@ impl App {
         if let Some(keyring) = &keyring {
             verifier.screen_api_keys_by(keyring.verifying());
         }
+        // Whom no key could be given does not get as far as asking for one.
+        let secret = secret.filter(|_| keyring.is_some());
 
         let ledger_meters = ledger::Meters::register(metrics.registry())?;
         let ledger = Ledger::new(store.clone(), ledger::Config::default(), ledger_meters);
@@ -146,7 +148,7 @@ impl App {
         let admin_pages = Arc::new(Admin::new(admin_parts, metrics.clone()));
         let people_meters = people::Meters::register(metrics.registry())?;
         let people = sign_in::people(config, secret, provider, &store, people_meters)?;
-        let anaconda = Arc::new(Anaconda::new(anaconda::Parts::new(
+        let anaconda_parts = anaconda::Parts::new(
             store.clone(),
             verifier.clone(),
             ledger.clone(),
@@ -154,8 +156,8 @@ impl App {
             anaconda::Meters::register(metrics.registry())?,
             tools,
             planes::for_tools(&gateway),
-            (people, keyring),
-        )));
+        );
+        let anaconda = Arc::new(Anaconda::new(anaconda_parts.with_people(people, keyring)));
         let name = config.gate.name.clone().unwrap_or_else(host_name);
         let heartbeat =
             Heartbeat::new(name, store.clone(), verifier.clone(), clock.clone(), shutdown.clone());

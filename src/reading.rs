@@ -110,7 +110,7 @@ impl Reader {
     /// Loads the next piece, of at most `bytes_max` bytes, onto `lane` and gives the blank that stands for it; `None` if it is too short for
     /// that, or not in the page cache: [`poll_piece`](Self::poll_piece) then waits for the disk where waiting is allowed.
     ///
-    /// The page cache is asked once in [`PROBE_BYTES`]. What is missing between two of these makes a thread of the reactor wait for one read
+    /// The page cache is asked once in `PROBE_BYTES`. What is missing between two of these makes a thread of the reactor wait for one read
     /// of the disk; the page cache reads ahead and forgets in larger pieces, so that is rare.
     pub fn pass(&mut self, bytes_max: u64, lane: &Lane) -> Option<Bytes> {
         if self.reading.is_some() || bytes_max == 0 || !lane.suits(bytes_max, PASS_BYTES_MIN) {

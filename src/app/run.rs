@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::{self, Path};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{App, story};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::logging;
 
 /// Runs a gate until SIGTERM or SIGINT, then drains it; a second one ends the drain. SIGHUP calls `reread` and takes up what it returns.
 ///
@@ -22,6 +24,8 @@ pub async fn serve(config: Config, reread: impl Fn() -> anyhow::Result<Config>) 
     warn(&app, &config).await;
     let words =
         app.first_start().map(|file| first_words(&config.listen.url(app.data_address()), &config, file));
+    // What was said of the start stands before the line that says it is over; the log's writer gathers lines for a moment.
+    logging::flush(READ_WITHIN);
     // No event of the log, so that it is there whatever the log's level; lost if nobody reads it, which must not stop the gate.
     let _ = writeln!(io::stderr(), "{}{}", words.unwrap_or_default(), app.ready_line());
     loop {
@@ -126,3 +130,6 @@ fn quoted(path: &Path) -> String {
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | '@');
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
+
+/// How long the ready line waits for what was logged before it, where nobody reads the log.
+const READ_WITHIN: Duration = Duration::from_millis(250);

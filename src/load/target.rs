@@ -348,8 +348,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_of_a_target_has_no_token(
-            prefix in "(/[a-z]{1,8}){0,2}",
-            channel in "[a-z]{1,9}",
+            // `t` is the place of a token.
+            prefix in "(/[a-su-z][a-z]{0,7}){0,2}",
+            channel in "[a-su-z][a-z]{0,8}",
             place in 0..3,
         ) {
             let url = match place {

@@ -177,7 +177,7 @@ impl Store {
         .await
     }
 
-    /// Answers a device that asks whether it was let in. If so, `access` becomes the digest of its access token, for [`ACCESS_LIFE`], and
+    /// Answers a device that asks whether it was let in. If so, `access` becomes the digest of its access token, for `ACCESS_LIFE`, and
     /// the device code is spent.
     ///
     /// # Errors

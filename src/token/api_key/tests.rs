@@ -81,7 +81,7 @@ fn whatever_is_pinned_must_be_so() {
         assert_eq!(check(&ours, &signed(&header, &bad)), ApiKeyCheck::Forged, "without {claim}");
     }
     // Another algorithm, though the signature by it is right; none at all; no name of a key.
-    let longer = Header { alg: Algorithm::HS512, ..header.clone() };
+    let longer = Header { alg: Algorithm::HS512, ..header };
     assert_eq!(check(&ours, &signed(&longer, &good)), ApiKeyCheck::Forged);
     assert_eq!(check(&ours, &signed(&Header::new(Algorithm::HS256), &good)), ApiKeyCheck::Forged);
     let (_, rest) = value.split_once('.').unwrap();
@@ -117,7 +117,7 @@ fn form_of_an_api_key_is_told_from_others() {
     let is_shaped = |value: &str| Secret::new(value.as_bytes()).is_api_key_shaped();
     assert!(is_shaped(&value));
     for other in [
-        value[1..].to_owned(),
+        value.trim_start_matches('e').to_owned(),
         format!("{value}."),
         format!("{value}.x"),
         value.replace('.', ""),

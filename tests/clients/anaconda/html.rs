@@ -108,8 +108,9 @@ fn attributes(tag: &str) -> BTreeMap<String, String> {
     while let Some(end) =
         rest.find(|c: char| c == '=' || c.is_whitespace()).or((!rest.is_empty()).then_some(rest.len()))
     {
-        let name = rest[..end].to_lowercase();
-        rest = rest[end..].trim_start();
+        let (name, behind) = rest.split_at(end);
+        let name = name.to_lowercase();
+        rest = behind.trim_start();
         let mut value = "";
         if let Some(quoted) = rest.strip_prefix("=\"") {
             (value, rest) = quoted.split_once('"').expect("a quoted value");

@@ -37,7 +37,7 @@ fn value_changed_anywhere_or_cut_does_not_open() {
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(changed).unwrap();
         assert_eq!(sealer.open(Purpose::Oidc, &changed, NOW), None, "changed at {at}");
-        assert_eq!(sealer.open(Purpose::Oidc, &sealed[..at], NOW), None, "cut at {at}");
+        assert_eq!(sealer.open(Purpose::Oidc, sealed.get(..at).unwrap(), NOW), None, "cut at {at}");
     }
     assert_eq!(sealer.open(Purpose::Oidc, &"A".repeat(10_000), NOW), None);
 }
