@@ -81,13 +81,14 @@ impl<'g> Person<'g> {
 
     /// Runs `anaconda` at a terminal: waits for each text in turn and types the answer to it.
     pub(crate) fn at_a_terminal(&self, arguments: &[&str], dialogue: &[(&str, &str)]) -> Said {
-        self.at_a_terminal_of("dumb", arguments, dialogue)
+        let mut command = self.command("anaconda", arguments);
+        terminal::run(command.env("TERM", "dumb"), false, dialogue)
     }
 
-    /// The same at a terminal of this kind.
-    pub(crate) fn at_a_terminal_of(&self, kind: &str, arguments: &[&str], dialogue: &[(&str, &str)]) -> Said {
+    /// The same with a tool that draws menus, and reads keys in them.
+    pub(crate) fn at_a_menu(&self, arguments: &[&str], dialogue: &[(&str, &str)]) -> Said {
         let mut command = self.command("anaconda", arguments);
-        terminal::run(command.env("TERM", kind), dialogue)
+        terminal::run(command.env("TERM", "xterm"), true, dialogue)
     }
 
     /// Runs a Python program of `tests/clients/` beside the tools, with `input` on its standard input.

@@ -6,16 +6,17 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use super::person::Said;
 
 /// Runs a command at a terminal of its own. Of each pair of the dialogue the first is waited for, the second typed; what it echoes is part of
-/// what it says.
-pub(crate) fn run(command: &mut Command, dialogue: &[(&str, &str)]) -> Said {
+/// what it says. A command that reads `keys` throws away what was typed before it did: it is waited for until it does.
+pub(crate) fn run(command: &mut Command, keys: bool, dialogue: &[(&str, &str)]) -> Said {
     let (mut ours, theirs) = open();
     let ends = [theirs.try_clone().unwrap(), theirs.try_clone().unwrap(), theirs];
     let [input, output, errors] = ends;
@@ -42,6 +43,10 @@ pub(crate) fn run(command: &mut Command, dialogue: &[(&str, &str)]) -> Said {
             && let Some(at) = find(&said[seen..], text.as_bytes())
         {
             seen += at + text.len();
+            let asked_at = Instant::now();
+            while keys && reads_lines(&ours) && asked_at.elapsed() < PATIENCE {
+                thread::sleep(Duration::from_millis(5));
+            }
             ours.write_all(answer.as_bytes()).unwrap();
             ours.write_all(b"\n").unwrap();
             next = dialogue.next();
@@ -69,6 +74,11 @@ fn open() -> (File, OwnedFd) {
     let theirs =
         rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     (File::from(ours), theirs)
+}
+
+/// True while the terminal gathers what is typed into lines.
+fn reads_lines(terminal: &File) -> bool {
+    tcgetattr(terminal).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON))
 }
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {

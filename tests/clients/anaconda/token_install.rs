@@ -83,7 +83,7 @@ fn person_in_two_organizations_chooses_one() {
     person.log_in();
     // The list begins with either; the first is taken.
     let install = ["token", "install", "-y"];
-    let said = person.at_a_terminal_of("xterm", &install, &[("Please select an organization:", "")]);
+    let said = person.at_a_menu(&install, &[("Please select an organization:", "")]);
     said.succeeded().says("Success! Your token has been installed and validated");
     let listed = person.anaconda(&["token", "list"]).succeeded();
     assert!(listed.out.contains("│ acme") != listed.out.contains("│ other"), "{listed}");
