@@ -12,5 +12,6 @@ mod organizations;
 mod packages;
 mod people;
 mod property;
+mod sequences;
 mod sign_in;
 mod stage;
