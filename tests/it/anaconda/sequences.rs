@@ -331,14 +331,21 @@ fn no_sequence_of_calls_gives_more_than_was_there() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let given = Cell::new(0);
     let config = Config { cases: 12, failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&proptest::collection::vec(step(), 10..40), |steps| {
-        given.set(given.get() + runtime.block_on(World::run(&steps))?);
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
+    // What comes of a dozen sequences differs: where it is little, another dozen is tried.
+    for _ in 0..4 {
+        let outcome =
+            TestRunner::new(config.clone()).run(&proptest::collection::vec(step(), 10..40), |steps| {
+                given.set(given.get() + runtime.block_on(World::run(&steps))?);
+                Ok(())
+            });
+        if let Err(error) = outcome {
+            panic!("{error}");
+        }
+        if given.get() > 30 {
+            return;
+        }
     }
-    assert!(given.get() > 30, "{} tokens were given: too little was tried", given.get());
+    panic!("{} tokens were given: too little was tried", given.get());
 }
 
 /// What a record says but for who, when and which.
