@@ -19,7 +19,7 @@ mod credential;
 mod extract;
 
 pub use credential::{Carrier, Credential, CredentialError, Scratch};
-pub use extract::{extract, extract_from_headers};
+pub use extract::{X_API_KEY, X_AUTH, extract, extract_from_headers};
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ mod verdict;
 pub mod view;
 
 pub use asker::{Asker, Shown};
-pub use client_address::client_address;
+pub use client_address::{X_FORWARDED_FOR, client_address};
 pub use ending::Ending;
 pub use package_entry::PackageEntry;
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};

@@ -34,8 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::{AUTHORIZATION, FORWARDED, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use ipnet::IpNet;
 
 pub use self::body::Body;
@@ -48,6 +49,7 @@ pub use self::streams::Streams;
 use self::admission::Admission;
 use self::receipt::{Asking, Receipt};
 use self::served::{Asked, Served};
+use crate::auth;
 use crate::clock::Clock;
 use crate::conda::{RequestTarget, redact};
 use crate::face::{self, RequestIds, shown_method};
@@ -55,6 +57,7 @@ use crate::index::{Indexes, Inspector};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::policy::{self, Caller};
+use crate::server::Reply;
 use crate::verify::Verifier;
 
 /// What the data plane may be told by the configuration, besides its routes.
@@ -133,9 +136,30 @@ impl Gateway {
 
     /// Answers one request.
     pub async fn answer(&self, request: &Parts, peer: SocketAddr) -> Response<Body> {
+        let is_legible = host::check(request);
+        self.reply(&request.method, request.uri.path(), &request.headers, is_legible, peer).await.into()
+    }
+
+    /// Answers one that says once, and legibly, which host it is for. `headers` are those of [`FIELDS`] that it has.
+    pub async fn express(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> Reply<Body> {
+        self.reply(method, path, headers, Ok(()), peer).await
+    }
+
+    async fn reply(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        host: Result<(), HostError>,
+        peer: SocketAddr,
+    ) -> Reply<Body> {
         let routing = self.routing.load_full();
-        let (method, headers) = (&request.method, &request.headers);
-        let path = request.uri.path();
         let target = RequestTarget::parse_within(path, routing.config.path_bytes_max);
         let mut receipt = Receipt::open(
             &self.metrics,
@@ -148,7 +172,7 @@ impl Gateway {
                 path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
             },
         );
-        if let Err(error) = host::check(request) {
+        if let Err(error) = host {
             return respond::refuse(&Refusal::Host(error), "", method, receipt);
         }
         if *method != Method::GET && *method != Method::HEAD {
@@ -178,7 +202,8 @@ impl Gateway {
             method: shown_method(method),
             path: redact::raw_path(request.uri.path()),
         };
-        respond::refuse(&Refusal::Overloaded, "", method, Receipt::open(&self.metrics, &self.ledger, asking))
+        let receipt = Receipt::open(&self.metrics, &self.ledger, asking);
+        respond::refuse(&Refusal::Overloaded, "", method, receipt).into()
     }
 
     /// Answers a head that could not be parsed, as `status` says. Nothing else is known of the request: not its
@@ -195,7 +220,8 @@ impl Gateway {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => Refusal::HeadTooLong,
             _ => Refusal::Unparsable,
         };
-        respond::refuse(&refusal, "", &Method::GET, Receipt::open(&self.metrics, &self.ledger, asking))
+        let receipt = Receipt::open(&self.metrics, &self.ledger, asking);
+        respond::refuse(&refusal, "", &Method::GET, receipt).into()
     }
 
     /// Steps 2 to 6.
@@ -235,6 +261,19 @@ impl Gateway {
         Ok(served)
     }
 }
+
+/// All that is looked at of a request's fields, but for `Host`.
+pub static FIELDS: [HeaderName; 9] = [
+    AUTHORIZATION,
+    auth::X_API_KEY,
+    auth::X_AUTH,
+    RANGE,
+    IF_RANGE,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    face::X_FORWARDED_FOR,
+    FORWARDED,
+];
 
 /// How long before the answer begins its request was decided, at most: about as long as a change takes to be heard of.
 const DECISION_AGE_MAX: Duration = Duration::from_millis(100);

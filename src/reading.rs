@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -33,7 +33,7 @@ const PASS_BYTES_MAX: u64 = 512 * 1024;
 /// A shorter piece is read and written with the head before it by two calls; passing takes three.
 const PASS_BYTES_MIN: u64 = 16 * 1024;
 
-/// How far apart the page cache is asked: five short calls for 512 KiB.
+/// How far apart the page cache is asked: four short calls for 512 KiB.
 const PROBE_BYTES: u64 = 128 * 1024;
 
 /// What a read keeps for as long as it may run: a place of some bound, or a file's place in a cache.
@@ -44,6 +44,8 @@ pub struct Reader {
     file: Arc<File>,
     offset: u64,
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    /// What the piece before was read into: memory that is warm, as soon as nobody has that piece any more.
+    buffer: BytesMut,
     held: Option<Held>,
     is_from_memory: bool,
 }
@@ -52,7 +54,7 @@ impl Reader {
     /// Reads `file` from `offset` on. A read that hangs keeps `held` even if the reader is dropped: hung threads must not pile up without
     /// bound.
     pub fn new(file: Arc<File>, offset: u64, held: Option<Held>) -> Self {
-        Self { file, offset, reading: None, held, is_from_memory: true }
+        Self { file, offset, reading: None, buffer: BytesMut::new(), held, is_from_memory: true }
     }
 
     /// Where the next piece begins.
@@ -79,7 +81,7 @@ impl Reader {
         self.is_from_memory = false;
         let read = match &mut self.reading {
             Some(reading) => finished(ready!(Pin::new(reading).poll(context))),
-            None => match read_at_once(&self.file, self.offset, length) {
+            None => match read_at_once(&self.file, self.offset, length, &mut self.buffer) {
                 Some(read) => {
                     self.is_from_memory = true;
                     read
@@ -99,7 +101,7 @@ impl Reader {
             Ok(piece) if piece.is_empty() => None,
             Ok(piece) => {
                 self.offset = self.offset.saturating_add(piece.len() as u64);
-                Some(Ok(Bytes::from(piece)))
+                Some(Ok(piece))
             }
             Err(error) => Some(Err(error)),
         })
@@ -128,39 +130,38 @@ impl Reader {
     }
 }
 
-/// True if the page cache has the first and last byte of a piece, and some between.
+/// True if the page cache has the last byte of a piece, and one in [`PROBE_BYTES`] before it.
 fn is_in_memory(file: &File, offset: u64, length: u64) -> bool {
     let end = offset.saturating_add(length);
-    let mut at = offset;
+    let mut at = end.saturating_sub(1);
     loop {
         let mut byte = [0];
         let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT);
         if read != Ok(1) {
             return false;
         }
-        let last = end.saturating_sub(1);
-        if at >= last {
-            return true;
+        match at.checked_sub(PROBE_BYTES).filter(|at| *at >= offset) {
+            Some(before) => at = before,
+            None => return true,
         }
-        at = at.saturating_add(PROBE_BYTES).min(last);
     }
 }
 
-fn finished(read: Result<io::Result<Vec<u8>>, tokio::task::JoinError>) -> io::Result<Vec<u8>> {
-    read.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
+fn finished(read: Result<io::Result<Vec<u8>>, tokio::task::JoinError>) -> io::Result<Bytes> {
+    read.unwrap_or_else(|panicked| Err(io::Error::other(panicked))).map(Bytes::from)
 }
 
 /// What is in memory of the piece; `None` if reading it might wait. An error, too, is left to the blocking read, which meets it again.
-fn read_at_once(file: &File, offset: u64, length: usize) -> Option<io::Result<Vec<u8>>> {
-    let mut piece = vec![0; length];
+fn read_at_once(file: &File, offset: u64, length: usize, buffer: &mut BytesMut) -> Option<io::Result<Bytes>> {
+    buffer.resize(length, 0);
     let read = loop {
-        match preadv2(file, &mut [IoSliceMut::new(&mut piece)], offset, ReadWriteFlags::NOWAIT) {
+        match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
             Err(Errno::INTR) => {}
             read => break read.ok()?,
         }
     };
-    piece.truncate(read);
-    Some(Ok(piece))
+    buffer.truncate(read);
+    Some(Ok(buffer.split().freeze()))
 }
 
 fn read_piece(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {

@@ -12,6 +12,8 @@
 //! | `accept` | the accept loop, refusals, the drain |
 //! | `slots` | places for connections, in all and by address |
 //! | `connection` | one connection from handshake to end |
+//! | `express` | usual requests over HTTP/1.1, answered without hyper |
+//! | `reply` | responses as it has them |
 //! | `activity` | what a connection does since when, and its deadlines (pure but for a lock) |
 //! | `pace` | the arithmetic of the minimum drain rate (pure) |
 //! | `socket`, `wire` | the byte stream below and above TLS; what passes in the kernel ([`crate::passage`]) |
@@ -29,7 +31,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::passage::{FastPaths, Lane};
@@ -37,11 +39,13 @@ use crate::passage::{FastPaths, Lane};
 mod accept;
 mod activity;
 mod connection;
+mod express;
 mod incoming;
 mod malformed;
 mod meters;
 mod outgoing;
 mod pace;
+mod reply;
 mod request_line;
 mod shutdown;
 mod slots;
@@ -51,8 +55,10 @@ mod tls;
 mod wire;
 
 pub use accept::serve;
+pub use express::Express;
 pub use incoming::{RequestBody, RequestBodyError};
 pub use meters::Meters;
+pub use reply::{Fields, Reply};
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsError};
 
@@ -75,6 +81,23 @@ pub trait Respond: Send + Sync + 'static {
         request: Request<RequestBody>,
         peer: Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The fields of requests that [`Respond::express`] looks at. `None`: every request comes to [`Respond::respond`].
+    fn express_fields(&self) -> Option<&'static [HeaderName]> {
+        None
+    }
+
+    /// Whether a usual request for `path` may come to [`Respond::express`].
+    fn takes_express(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// The response to a usual request: what [`Respond::respond`] would answer. Usual is GET or HEAD over HTTP/1.1 without a body.
+    fn express(&self, asked: Express<'_>, peer: Peer) -> impl Future<Output = Reply<Self::Body>> + Send {
+        let responding = self.respond(asked.into_request(), peer);
+        async move { responding.await.into() }
+    }
 
     /// The response to a request beyond [`Config::requests_in_flight_max`]. It cannot wait for anything.
     fn overloaded(&self, request: Request<RequestBody>, peer: Peer) -> Response<Self::Body>;

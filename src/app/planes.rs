@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use crate::admin::Admin;
 use crate::anaconda::{self, Anaconda};
 use crate::gateway::{self, Gateway};
 use crate::passage::Lane;
-use crate::server::{BoxError, Peer, RequestBody, Respond};
+use crate::server::{BoxError, Express, Peer, Reply, RequestBody, Respond};
 
 /// The data plane behind its listener: the channels, and beside them what the anaconda tools ask for.
 pub(super) struct DataPlane {
@@ -23,6 +23,19 @@ pub(super) struct DataPlane {
 
 impl Respond for DataPlane {
     type Body = DataBody;
+
+    fn express_fields(&self) -> Option<&'static [HeaderName]> {
+        Some(&gateway::FIELDS)
+    }
+
+    fn takes_express(&self, path: &str) -> bool {
+        !Anaconda::owns(path)
+    }
+
+    async fn express(&self, asked: Express<'_>, peer: Peer) -> Reply<DataBody> {
+        let Express { method, path, fields } = asked;
+        self.gateway.express(&method, path, &fields, peer.address).await.map(DataBody::Channel)
+    }
 
     async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<DataBody> {
         if Anaconda::owns(request.uri().path()) {

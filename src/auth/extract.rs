@@ -10,8 +10,10 @@ use super::credential::{Carrier, Credential, CredentialError, Scratch};
 use crate::conda::{PathToken, RequestTarget, is_masked};
 use crate::token::Secret;
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const X_AUTH: HeaderName = HeaderName::from_static("x-auth");
+/// Carries a token.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Carries a token.
+pub const X_AUTH: HeaderName = HeaderName::from_static("x-auth");
 
 /// Clients disagree about padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

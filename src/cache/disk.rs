@@ -44,6 +44,7 @@ mod walk;
 
 use std::future::Future;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -168,7 +169,7 @@ impl Disk {
     async fn look(&self, key: &Key, looks: Use) -> Option<Object> {
         let digest = key.digest();
         if let Some(object) = self.0.recall(&digest) {
-            if looks == Use::Noted && self.0.residents().used(&digest, self.0.clock.now()) {
+            if looks == Use::Noted && self.0.note(&object) {
                 let (inner, object) = (Arc::clone(&self.0), object.clone());
                 // Nobody waits for it: a use that is not noted costs an object some of its age.
                 drop(spawn_blocking(move || inner.mark(&object, Some(inner.clock.now()), None)));
@@ -221,10 +222,12 @@ impl Disk {
         self.0.residents().totals()
     }
 
-    /// Looks after the cache until `shutdown` ends: every ten minutes the account is compared with the disk, and in the background every
-    /// object is checked against its digest, at [`DiskConfig::scrub_bytes_per_second`].
+    /// Looks after the cache until `shutdown` ends: every ten minutes the account is compared with the disk, what was kept open is closed, and in the
+    /// background every object is checked against its digest, at [`DiskConfig::scrub_bytes_per_second`].
     pub async fn keep(self, shutdown: impl Future<Output = ()>) {
-        let upkeep = async { tokio::join!(self.rescan_now_and_then(), self.scrub_over_and_over()) };
+        let upkeep = async {
+            tokio::join!(self.rescan_now_and_then(), self.scrub_over_and_over(), self.let_go_now_and_then())
+        };
         tokio::select! {
             () = shutdown => {}
             _ = upkeep => {}
@@ -239,9 +242,36 @@ enum Use {
     Unnoted,
 }
 
+/// The account while it is locked. What it lets go of is dropped when it is not any more, as the order of the fields has it.
+struct Account<'i> {
+    residents: MutexGuard<'i, Residents>,
+    parting: Vec<Arc<Opened>>,
+}
+
+impl Deref for Account<'_> {
+    type Target = Residents;
+
+    fn deref(&self) -> &Residents {
+        &self.residents
+    }
+}
+
+impl DerefMut for Account<'_> {
+    fn deref_mut(&mut self) -> &mut Residents {
+        &mut self.residents
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        self.parting = self.residents.take_parting();
+    }
+}
+
 impl Inner {
-    fn residents(&self) -> MutexGuard<'_, Residents> {
-        self.residents.lock().unwrap_or_else(PoisonError::into_inner)
+    fn residents(&self) -> Account<'_> {
+        let residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
+        Account { residents, parting: Vec::new() }
     }
 
     /// Held while the name of this object's file is given, looked up or taken away, so that what is unlinked is what was meant.
@@ -269,17 +299,20 @@ impl Inner {
         let Loaded { file, facts, stat } = inner.load(shelf, digest)?;
         let opened = Opened::new(Arc::clone(inner), *digest, facts, Arc::new(file));
         let object = Object::new(Arc::clone(&opened), object::validated_at(&stat));
-        let now = inner.clock.now();
-        let is_due = {
-            let mut residents = inner.residents();
-            let marked_at = object::used_at(&stat);
-            residents.admit(*digest, shelf, space(object::size(&stat)), marked_at, Arc::downgrade(&opened));
-            looks == Use::Noted && residents.used(digest, now)
-        };
-        if is_due {
-            inner.mark(&object, Some(now), None);
+        let (bytes, marked_at) = (space(object::size(&stat)), object::used_at(&stat));
+        inner.residents().admit(*digest, shelf, bytes, marked_at, Arc::downgrade(&opened));
+        if looks == Use::Noted && inner.note(&object) {
+            inner.mark(&object, Some(inner.clock.now()), None);
         }
         Some(object)
+    }
+
+    /// Notes a use. True if the object's file should be told.
+    fn note(&self, object: &Object) -> bool {
+        let (digest, now) = (object.digest(), self.clock.now());
+        let mut residents = self.residents();
+        residents.keep_open(object.opened(), &digest, now);
+        residents.used(&digest, now)
     }
 
     /// Loads an object whose name is held. One that is not whole is removed.

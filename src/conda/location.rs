@@ -1,5 +1,6 @@
 //! What a path names inside its channel.
 
+use super::segment::segments;
 use super::subdir::Subdir;
 
 /// The label that a channel without one stands for.
@@ -56,7 +57,7 @@ impl<'t> Location<'t> {
 
 impl<'t> Resource<'t> {
     fn parse(tail: &'t str) -> Self {
-        let mut segments = tail.split('/');
+        let mut segments = segments(tail);
         let first = segments.next().filter(|segment| !segment.is_empty());
         let file = |name| FileName(name);
         match (first, segments.next(), segments.next(), segments.next()) {

@@ -50,6 +50,9 @@ pub fn raw_path(raw: &str) -> String {
 /// two of small letters, capitals and digits, and are not a hexadecimal digest (shards are named by one, and knowing a digest opens nothing);
 /// and API keys.
 pub fn text(text: &str) -> Cow<'_, str> {
+    if is_harmless(text) {
+        return Cow::Borrowed(text);
+    }
     match without_signed(text) {
         Cow::Borrowed(text) => plain_text(text),
         Cow::Owned(text) => Cow::Owned(plain_text(&text).into_owned()),
@@ -57,9 +60,6 @@ pub fn text(text: &str) -> Cow<'_, str> {
 }
 
 fn plain_text(text: &str) -> Cow<'_, str> {
-    if longest_run_bytes(text) < SEGMENT_BYTES_MIN {
-        return Cow::Borrowed(text);
-    }
     let runs = || text.split(|c| !is_token_char(c));
     if !text
         .split('/')
@@ -79,14 +79,17 @@ fn plain_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Bytes of the longest run of token characters; nearly every path has but short ones and is known as harmless by that.
-fn longest_run_bytes(text: &str) -> usize {
-    let (mut longest, mut run) = (0, 0);
+/// True for what is neither long enough for a token nor has the beginning of an API key in it, found out in one go: nearly every path.
+fn is_harmless(text: &str) -> bool {
+    let (mut run, mut before, mut last) = (0, 0, 0);
     for byte in text.bytes() {
         run = if byte.is_ascii_alphanumeric() || byte == b'-' { run + 1 } else { 0 };
-        longest = longest.max(run);
+        if run >= SEGMENT_BYTES_MIN || SIGNED_PREFIX.as_bytes() == [before, last, byte] {
+            return false;
+        }
+        (before, last) = (last, byte);
     }
-    longest
+    true
 }
 
 /// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no

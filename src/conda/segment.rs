@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
 /// Why a request path was not accepted. The sentence fits after "The path is not acceptable: ".
@@ -45,10 +46,36 @@ pub enum PathError {
     TooLong,
 }
 
+/// The segments of a path between its slashes.
+pub(super) struct Segments<'p>(Option<&'p str>);
+
+/// The segments of `path`, as `split('/')` gives them.
+pub(super) fn segments(path: &str) -> Segments<'_> {
+    Segments(Some(path))
+}
+
+impl<'p> Iterator for Segments<'p> {
+    type Item = &'p str;
+
+    fn next(&mut self) -> Option<&'p str> {
+        let rest = self.0?;
+        let parts = memchr(b'/', rest.as_bytes()).and_then(|at| rest.split_at_checked(at));
+        let (segment, after) =
+            parts.map_or((rest, None), |(segment, after)| (segment, after.strip_prefix('/')));
+        self.0 = after;
+        Some(segment)
+    }
+}
+
 /// Decodes one raw segment and checks it by the rules that hold for every segment but an empty token.
 pub(super) fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if raw.is_empty() {
         return Err(PathError::EmptySegment);
+    }
+    // Nearly every segment is printable ASCII that needs no decoding: one loop without branches, which the compiler makes vectors of, tells.
+    let is_odd = |byte: u8| !(0x20..0x7f).contains(&byte) || matches!(byte, b'\\' | b'%');
+    if !raw.starts_with('.') && !raw.bytes().fold(false, |any, byte| any | is_odd(byte)) {
+        return Ok(Cow::Borrowed(raw));
     }
     let decoded = if raw.contains('%') { unescape(raw)? } else { Cow::Borrowed(raw) };
     check(&decoded)?;
@@ -76,11 +103,6 @@ fn unescape(raw: &str) -> Result<Cow<'_, str>, PathError> {
 fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::LeadingDot);
-    }
-    // Nearly every segment is printable ASCII: one loop without branches, which the compiler makes vectors of, tells.
-    let odd = |byte: u8| !(0x20..0x7f).contains(&byte) || byte == b'\\';
-    if !segment.bytes().fold(false, |any, byte| any | odd(byte)) {
-        return Ok(());
     }
     if segment.chars().any(char::is_control) {
         return Err(PathError::Control);

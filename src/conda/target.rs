@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memrchr_iter;
+
 use super::segment::{self, PathError};
 use super::subdir::Subdir;
 
@@ -41,7 +43,7 @@ impl<'r> RequestTarget<'r> {
         }
         let mut token = None;
         let mut rest = Rest::new(tail);
-        let mut segments = tail.split('/');
+        let mut segments = segment::segments(tail);
         while let Some(raw) = segments.next() {
             let segment = segment::decode(raw)?;
             if !segment.eq_ignore_ascii_case("t") {
@@ -90,11 +92,10 @@ impl<'r> RequestTarget<'r> {
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
         let rest = self.rest();
         let whole = (!rest.is_empty()).then_some((rest, ""));
-        let shorter =
-            rest.bytes().enumerate().rev().filter(|&(_, byte)| byte == b'/').filter_map(move |(at, _)| {
-                let (name, tail) = rest.split_at_checked(at)?;
-                Some((name, tail.strip_prefix('/')?))
-            });
+        let shorter = memrchr_iter(b'/', rest.as_bytes()).filter_map(move |at| {
+            let (name, tail) = rest.split_at_checked(at)?;
+            Some((name, tail.strip_prefix('/')?))
+        });
         whole.into_iter().chain(shorter)
     }
 

@@ -1,5 +1,7 @@
 //! A path below an upstream channel, in the one encoding that upstreams are asked in.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::location::{Location, Resource};
@@ -51,8 +53,14 @@ impl UpstreamPath {
     }
 
     /// The path as it goes into a URL, without a leading slash.
-    pub fn encoded(&self) -> String {
-        utf8_percent_encode(&self.decoded, ESCAPED).to_string()
+    pub fn encoded(&self) -> Cow<'_, str> {
+        // Nearly always nothing is escaped, which is known here for a tenth of what the encoder takes.
+        let is_plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+        if self.decoded.bytes().all(is_plain) {
+            return Cow::Borrowed(&self.decoded);
+        }
+        utf8_percent_encode(&self.decoded, ESCAPED).into()
     }
 
     /// The last segment, decoded.

@@ -10,7 +10,8 @@ use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The field that most proxies write.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client: the peer's, or, if the peer is a trusted proxy, the last address in `X-Forwarded-For` (else `Forwarded`,
 /// RFC 7239) that is not one itself. Whoever is not trusted can claim nothing.

@@ -7,7 +7,7 @@ use http::header::{
     ACCEPT_RANGES, AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
     CONTENT_TYPE, ETAG, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{Body, Content};
 use super::receipt::Receipt;
@@ -17,14 +17,15 @@ use crate::conda::redact;
 use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
 use crate::policy::DenyReason;
 use crate::semantics::http_date;
+use crate::server::{Fields, Reply};
 use crate::upstream::FetchError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A served file, or the news that the client has it already.
-pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Response<Body> {
-    let mut headers = HeaderMap::with_capacity(12);
+pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply<Body> {
+    let mut headers = Fields::with_capacity(12);
     let status = match served.extent {
         Extent::Whole => StatusCode::OK,
         Extent::Part(..) => StatusCode::PARTIAL_CONTENT,
@@ -32,67 +33,62 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Respo
         Extent::NotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
     };
     if let Some(etag) = &served.validators.etag {
-        headers.insert(ETAG, etag.as_header().clone());
+        headers.push(ETAG, etag.as_header().clone());
     }
     if let Some(modified) = served.validators.last_modified {
-        headers.insert(LAST_MODIFIED, http_date(modified));
+        headers.push(LAST_MODIFIED, http_date(modified));
     }
     if let Extent::NotSatisfiable(_) = served.extent {
         // It answers the range, not the file: under the upstream's max-age a cache could keep it in the file's place.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.push(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     } else if let Some(cache_control) = served.cache_control {
-        headers.insert(CACHE_CONTROL, cache_control);
+        headers.push(CACHE_CONTROL, cache_control);
     }
     if let Some(age) = served.age {
-        headers.insert(AGE, HeaderValue::from(age.as_secs()));
+        headers.push(AGE, HeaderValue::from(age.as_secs()));
     }
     let length = match served.extent {
         Extent::Whole => served.length,
         Extent::Part(span, total) => {
-            insert_text(&mut headers, CONTENT_RANGE, span.content_range(total));
+            push_text(&mut headers, CONTENT_RANGE, span.content_range(total));
             Some(span.length())
         }
         Extent::NotModified => None,
         Extent::NotSatisfiable(total) => {
             if let Some(total) = total {
-                insert_text(&mut headers, CONTENT_RANGE, format!("bytes */{total}"));
+                push_text(&mut headers, CONTENT_RANGE, format!("bytes */{total}"));
             }
             Some(0)
         }
     };
     if matches!(served.extent, Extent::Whole | Extent::Part(..)) {
-        headers.insert(CONTENT_TYPE, served.content_type);
+        headers.push(CONTENT_TYPE, served.content_type);
         if served.length.is_some() || matches!(served.extent, Extent::Part(..)) {
-            headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            headers.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
     }
     if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.push(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    headers.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
+    headers.push(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
     receipt.answered(status, "ok", served.cache_status);
     let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
     finish(status, headers, if has_body { served.content } else { Content::Empty }, receipt)
 }
 
 /// The page at `/`: something lives here.
-pub(super) fn root(method: &Method, mut receipt: Receipt) -> Response<Body> {
+pub(super) fn root(method: &Method, mut receipt: Receipt) -> Reply<Body> {
     const TEXT: &str = "channelgate: conda channels are served below this address.\n";
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
+    let mut headers = Fields::with_capacity(8);
+    headers.push(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.push(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
     receipt.answered(StatusCode::OK, "ok", "-");
     let content = if *method == Method::GET { Content::Own(TEXT.into()) } else { Content::Empty };
     finish(StatusCode::OK, headers, content, receipt)
 }
 
 /// A refusal or fault, as a problem body. `asked` is the channel as the client named it.
-pub(super) fn refuse(
-    refusal: &Refusal,
-    asked: &str,
-    method: &Method,
-    mut receipt: Receipt,
-) -> Response<Body> {
+pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut receipt: Receipt) -> Reply<Body> {
     let verdict = verdict(refusal, &redact::text(asked));
     let json = Problem::new(
         verdict.status.as_u16(),
@@ -113,25 +109,22 @@ pub(super) fn refuse(
     }
     receipt.answered(verdict.status, verdict.code, "-");
     let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
-    finish(verdict.status, headers, content, receipt)
+    finish(verdict.status, headers.into(), content, receipt)
 }
 
-fn finish(status: StatusCode, mut headers: HeaderMap, content: Content, receipt: Receipt) -> Response<Body> {
+fn finish(status: StatusCode, mut fields: Fields, content: Content, receipt: Receipt) -> Reply<Body> {
     // A channel's HTML and SVG are an upstream's: a browser that opens them must run nothing in this origin.
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.push(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    fields.push(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(id) = receipt.request_id().to_header() {
-        headers.insert(X_REQUEST_ID, id);
+        fields.push(X_REQUEST_ID, id);
     }
-    let mut response = Response::new(Body::new(content, receipt));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+    Reply { status, fields, body: Body::new(content, receipt) }
 }
 
-fn insert_text(headers: &mut HeaderMap, name: HeaderName, value: String) {
+fn push_text(fields: &mut Fields, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
+        fields.push(name, value);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The configured channels with their upstreams.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::conda::ChannelName;
 use crate::policy::{Channel, Channels};

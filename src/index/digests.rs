@@ -27,7 +27,7 @@ use super::family::{Family, beside};
 use super::indexes::{Origin, Place, Shared};
 use super::making::Section;
 use super::records::{Said, Sink};
-use super::sources::{Source, Sources};
+use super::sources::{self, Source, Sources};
 use super::table::{Found, NameDigest};
 use super::{Findings, IndexKind, Limits, read};
 use crate::cache::{BoxFuture, CacheError, Digests, Expected, Object, Sha256, Supply};
@@ -37,7 +37,7 @@ use crate::upstream::Lead;
 
 /// What is remembered of the indexes that are held.
 pub(super) struct Knowledge {
-    pub(super) sources: Memory<Place, Arc<Sources>>,
+    pub(super) sources: sources::Shelf,
     /// What shards say of files: immutable.
     shards: Memory<(Sha256, NameDigest), Option<Said>>,
     /// Directories whose index is being looked for, or was; true when that is over.
@@ -51,7 +51,7 @@ pub(super) struct Knowledge {
 impl Knowledge {
     pub(super) fn new(searches_max: usize) -> Self {
         Self {
-            sources: Memory::builder().max_capacity(SOURCES_MAX).time_to_live(SOURCES_LIFETIME).build(),
+            sources: sources::Shelf::default(),
             shards: Memory::new(SHARD_ANSWERS_MAX),
             searches: Memory::builder().max_capacity(SEARCHES_MAX).time_to_live(SEARCH_LIFETIME).build(),
             failed: Memory::builder().max_capacity(SEARCHES_MAX).time_to_live(FAILURE_HOLDS).build(),
@@ -61,7 +61,7 @@ impl Knowledge {
 
     /// An index of the directory has changed.
     pub(super) fn forget(&self, directory: &Place) {
-        self.sources.invalidate(directory);
+        self.sources.forget(directory);
     }
 }
 
@@ -341,12 +341,6 @@ fn package_name(file: &str) -> Option<&str> {
 }
 
 pub(super) const SHARD_INDEX: &str = "repodata_shards.msgpack.zst";
-
-/// How many directories' tables are open.
-const SOURCES_MAX: u64 = 256;
-
-/// How long another process may have changed what is held before it is noticed. What this process fetches is noticed at once.
-const SOURCES_LIFETIME: Duration = Duration::from_secs(5);
 
 /// How many answers of shards are remembered.
 const SHARD_ANSWERS_MAX: u64 = 20_000;

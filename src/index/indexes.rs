@@ -19,6 +19,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use moka::sync::Cache as Memory;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -70,6 +71,20 @@ pub(super) struct Place {
     path: String,
 }
 
+/// A place that is only asked for. It has the hash of the place that it is.
+#[derive(Clone, Copy, Hash)]
+pub(super) struct PlaceRef<'a> {
+    channel: &'a ChannelName,
+    upstreams: UpstreamsId,
+    path: &'a str,
+}
+
+impl Equivalent<Place> for PlaceRef<'_> {
+    fn equivalent(&self, place: &Place) -> bool {
+        (self.path, self.upstreams, self.channel) == (&place.path, place.upstreams, &place.channel)
+    }
+}
+
 /// A channel and where it comes from.
 #[derive(Clone)]
 pub(super) struct Origin {
@@ -80,6 +95,10 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn key(&self, path: &UpstreamPath) -> Key {
         Key::new(&self.channel, self.upstreams.id(), path)
+    }
+
+    pub(super) fn place_ref<'a>(&'a self, path: &'a str) -> PlaceRef<'a> {
+        PlaceRef { channel: &self.channel, upstreams: self.upstreams.id(), path }
     }
 
     pub(super) fn place(&self, path: &str) -> Place {

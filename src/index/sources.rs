@@ -6,14 +6,16 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::Leads;
 use super::digests::SHARD_INDEX;
 use super::family::{Family, beside, split};
-use super::indexes::{Origin, Shared};
+use super::indexes::{Origin, Place, PlaceRef, Shared};
 use super::table::{Found, Layout};
 use crate::cache::{Facts, Key, Object, Part};
 use crate::clock::Timestamp;
@@ -48,6 +50,37 @@ impl Sources {
     }
 }
 
+/// What was found of directories a moment ago. It is asked with every package, so it is no more than a map.
+#[derive(Default)]
+pub(super) struct Shelf {
+    by_place: RwLock<HashMap<Place, (Instant, Arc<Sources>)>>,
+}
+
+impl Shelf {
+    fn get(&self, place: &PlaceRef<'_>) -> Option<Arc<Sources>> {
+        let by_place = self.by_place.read().unwrap_or_else(PoisonError::into_inner);
+        let (since, sources) = by_place.get(place)?;
+        (since.elapsed() < SOURCES_LIFETIME).then(|| Arc::clone(sources))
+    }
+
+    fn insert(&self, place: Place, sources: Arc<Sources>) {
+        let now = Instant::now();
+        let mut by_place = self.by_place.write().unwrap_or_else(PoisonError::into_inner);
+        if by_place.len() >= SOURCES_MAX {
+            by_place.retain(|_, (since, _)| now.duration_since(*since) < SOURCES_LIFETIME);
+            // Directories by the hundreds in one moment: they are looked for again.
+            if by_place.len() >= SOURCES_MAX {
+                by_place.clear();
+            }
+        }
+        by_place.insert(place, (now, sources));
+    }
+
+    pub(super) fn forget(&self, place: &Place) {
+        self.by_place.write().unwrap_or_else(PoisonError::into_inner).remove(place);
+    }
+}
+
 /// One index, and the table of what it says.
 pub(super) struct Source {
     pub(super) key: Key,
@@ -74,6 +107,8 @@ impl Source {
 pub(super) struct Table {
     file: Arc<File>,
     layout: Arc<Layout>,
+    /// What it was asked before: to find a file takes several reads, and a table never changes.
+    found: Arc<Mutex<HashMap<String, Option<Found>>>>,
 }
 
 impl Table {
@@ -88,11 +123,14 @@ impl Table {
             }
             layout => layout,
         };
-        Some(Self { file, layout: Arc::new(layout.ok()?) })
+        Some(Self { file, layout: Arc::new(layout.ok()?), found: Arc::default() })
     }
 
     /// What it says of a file. Reads where it stands, as long as the page cache has it.
     pub(super) async fn find(&self, name: &str) -> Option<Found> {
+        if let Some(found) = self.found().get(name) {
+            return found.clone();
+        }
         let found = self.layout.find(name, |buffer, at| read_at_once(&self.file, buffer, at));
         let found = match found {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -104,10 +142,25 @@ impl Table {
             }
             found => found,
         };
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a table of digests cannot be read");
-            None
-        })
+        match found {
+            Ok(found) if name.len() > NAME_BYTES_MAX => found,
+            Ok(found) => {
+                let mut remembered = self.found();
+                if remembered.len() >= FOUND_MAX {
+                    remembered.clear();
+                }
+                remembered.insert(name.to_owned(), found.clone());
+                found
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a table of digests cannot be read");
+                None
+            }
+        }
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashMap<String, Option<Found>>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,12 +176,11 @@ fn read_at_once(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
 impl Shared {
     /// What there is to ask, as it was at most [`SOURCES_LIFETIME`] ago.
     pub(super) async fn sources(&self, origin: &Origin, directory: &str) -> Arc<Sources> {
-        let place = origin.place(directory);
-        if let Some(sources) = self.knowledge.sources.get(&place) {
+        if let Some(sources) = self.knowledge.sources.get(&origin.place_ref(directory)) {
             return sources;
         }
-        let sources = Arc::new(self.look(origin, directory).await);
-        self.knowledge.sources.insert(place, Arc::clone(&sources));
+        let sources = Arc::new(Box::pin(self.look(origin, directory)).await);
+        self.knowledge.sources.insert(origin.place(directory), Arc::clone(&sources));
         sources
     }
 
@@ -174,3 +226,13 @@ impl Shared {
         Some(base.file_of(path))
     }
 }
+
+/// How many directories' tables are open.
+const SOURCES_MAX: usize = 256;
+
+/// How long another process may have changed what is held before it is noticed. What this process fetches is noticed at once.
+const SOURCES_LIFETIME: Duration = Duration::from_secs(5);
+
+/// How many answers of one table are remembered, at some 150 bytes each, and of which files: a client may ask for any name.
+const FOUND_MAX: usize = 1_000;
+const NAME_BYTES_MAX: usize = 256;

@@ -230,7 +230,11 @@ impl Indexes {
                 } else {
                     Box::pin(self.0.admit_package(&origin, wanted, directory, file)).await?;
                 }
-                let at = self.package(wanted.channel, wanted.upstreams, wanted.path).lead().await;
+                let at = if self.0.sources(&origin, directory).await.lead_away() {
+                    Box::pin(self.package(wanted.channel, wanted.upstreams, wanted.path).lead()).await
+                } else {
+                    None
+                };
                 Ok(Some(Passing { at }))
             }
             Subject::Delta(directory) if is_whole && self.0.is_rewritten(&origin, directory).await => {

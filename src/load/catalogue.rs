@@ -166,7 +166,7 @@ impl Sample {
                 return;
             }
             let sha256 = offer.sha256.as_deref().and_then(|digits| digits.parse().ok());
-            let ask = Ask { sha256, size: offer.size, ..Ask::new(path.encoded()) };
+            let ask = Ask { sha256, size: offer.size, ..Ask::new(path.encoded().into_owned()) };
             match self.chosen.get_mut(place) {
                 Some(before) => *before = ask,
                 None => self.chosen.push(ask),
@@ -192,7 +192,7 @@ pub(super) fn locked(lock: &LockFile, channel: &str) -> (Vec<Ask>, usize) {
         let path = UpstreamPath::parse(&format!("{subdir}/{}", decode(file)));
         if let Some(path) = path.filter(|_| of == channel && Subdir::parse(subdir).is_some()) {
             let sha256 = package.sha256.map(Sha256::from_bytes);
-            asks.push(Ask { sha256, ..Ask::new(path.encoded()) });
+            asks.push(Ask { sha256, ..Ask::new(path.encoded().into_owned()) });
         }
     }
     let others = lock.packages.len() - asks.len() + lock.foreign;

@@ -1,7 +1,8 @@
 //! What the configuration says of a channel, and how the channel of a path is found.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::decision::Asked;
 use super::rule::Rule;

@@ -249,6 +249,17 @@ impl Activity {
         lingers
     }
 
+    /// Whether the connection was told to end.
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+
+    /// Whether it was, and has nothing left to do.
+    pub(super) fn is_closing_idly(&self) -> bool {
+        let state = self.state();
+        state.closing && matches!(state.phase, Phase::Idle { .. })
+    }
+
     /// The connection was told to end.
     pub(super) fn closing(&self) {
         self.state().closing = true;

@@ -4,10 +4,12 @@
 //! shut down. Must never look into a request beyond what framing needs. Read `activity` next for the deadlines.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -19,10 +21,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::activity::{Activity, Ended, Limits, Protocol, Verdict};
+use super::express::{self, Ending};
 use super::incoming::RequestBody;
 use super::outgoing::{InFlight, Open, Outgoing};
 use super::socket::Socket;
@@ -54,10 +58,30 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
         // Nothing has been asked yet, so nothing is lost.
         () = listener.shutdown.begun() => None,
     };
-    let Some((mut transport, (protocol, received))) = opened else { return };
+    let Some((mut transport, (protocol, mut received))) = opened else { return };
     activity.speaks(protocol);
     let lane = lane(&listener.config, &mut transport, protocol);
     let peer = Peer { address, tls: listener.tls.is_some() };
+    let fields = listener.respond.express_fields().filter(|_| listener.config.fast_paths.are_open());
+    if let (Protocol::Http1, Some(fields)) = (protocol, fields) {
+        let connection = express::Connection {
+            listener: &listener,
+            activity: &activity,
+            peer,
+            lane: lane.as_ref(),
+            transport: &mut transport,
+        };
+        let usual = connection.run(fields, received);
+        match supervise(usual, |_| (), &activity, &listener.shutdown).await {
+            (Some(Ok(Ending::Unusual(rest))), None) => received = rest,
+            (ended, why) => {
+                if let Some(Err(error)) = ended {
+                    debug!(%error, "connection failed");
+                }
+                return listener.ended(why);
+            }
+        }
+    }
     let wire = Wire::new(
         transport,
         (protocol, received),
@@ -67,7 +91,7 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
     );
     let service = service_fn(|request| respond(&listener, &activity, peer, lane.as_ref(), request));
     let io = TokioIo::new(wire);
-    let ended = match protocol {
+    let (ended, why) = match protocol {
         Protocol::Http1 => {
             let connection = http1(&listener.config).serve_connection(io, service);
             supervise(connection, http1::Connection::graceful_shutdown, &activity, &listener.shutdown).await
@@ -81,9 +105,19 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
             supervise(connection, http2::Connection::graceful_shutdown, &activity, &listener.shutdown).await
         }
     };
-    if let Some(ended) = ended {
-        debug!(?ended, "connection ended");
-        listener.meters.ended(ended).inc();
+    if let Some(Err(error)) = ended {
+        debug!(%error, "connection failed");
+    }
+    listener.ended(why);
+}
+
+impl<R> Listener<R> {
+    /// A connection has ended, for this reason if it was ours.
+    fn ended(&self, why: Option<Ended>) {
+        if let Some(why) = why {
+            debug!(?why, "connection ended");
+            self.meters.ended(why).inc();
+        }
     }
 }
 
@@ -136,16 +170,13 @@ async fn open<R>(
     }
 }
 
-/// Runs `connection` under the deadlines of `activity`. Answers why we ended it, if we did.
-async fn supervise<C>(
+/// Runs `connection` under the deadlines of `activity`. Answers what came of it, unless it was cut, and why we ended it, if we did.
+async fn supervise<C: Future>(
     connection: C,
     close: fn(Pin<&mut C>),
     activity: &Activity,
     shutdown: &Shutdown,
-) -> Option<Ended>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
+) -> (Option<C::Output>, Option<Ended>) {
     let mut connection = pin!(connection);
     let mut closing = None;
     let mut stopping = false;
@@ -163,25 +194,48 @@ where
                     // What the kernel still holds for this client is let go of too.
                     activity.reset_on_close();
                 }
-                return Some(why);
+                return (None, Some(why));
             }
         };
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "connection failed");
-                }
-                return closing;
+        let mut began = pin!(unconstrained(shutdown.begun()));
+        let mut over = pin!(sleep_until(next.into()));
+        let mut waits: Option<Waker> = None;
+        let event = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Event::Ended(ended));
             }
-            () = shutdown.begun(), if !stopping => {
+            // Both wake this task when it is time, and each request wakes it several times before: they are polled again only if they have
+            // something to say.
+            let is_told = over.is_elapsed() || (!stopping && shutdown.has_begun());
+            if !is_told && waits.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            waits = Some(cx.waker().clone());
+            if !stopping && began.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Stop);
+            }
+            pin!(unconstrained(over.as_mut())).poll(cx).map(|()| Event::Look)
+        });
+        match event.await {
+            Event::Ended(ended) => return (Some(ended), closing),
+            Event::Stop => {
                 stopping = true;
                 activity.closing();
                 close(connection.as_mut());
             }
-            () = sleep_until(next.into()) => {}
+            Event::Look => {}
         }
     }
+}
+
+/// Why a connection is looked at.
+enum Event<T> {
+    /// It has ended, with this.
+    Ended(T),
+    /// The order to shut down was given.
+    Stop,
+    /// It is time to.
+    Look,
 }
 
 /// One request: a place in flight, the responder's answer, the wrapping of both bodies.

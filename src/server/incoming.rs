@@ -90,6 +90,11 @@ impl RequestBody {
         }
     }
 
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self { unread: None }
+    }
+
     /// Whether the body is known to be longer than allowed before a byte of it is read.
     pub(super) fn declares_too_much(&self) -> bool {
         self.unread.as_ref().is_some_and(|unread| unread.incoming.size_hint().lower() > unread.max)

@@ -56,9 +56,9 @@ pub(super) enum Step {
 }
 
 impl RequestLines {
-    /// A connection whose first bytes are a request line.
-    pub(super) fn new(line_bytes_max: usize) -> Self {
-        Self { place: Place::Line { searched: 0 }, requests: 0, line_bytes_max }
+    /// A connection whose first bytes are a request line; `begun` were others' to follow.
+    pub(super) fn new(line_bytes_max: usize, begun: Begun) -> Self {
+        Self { place: Place::Line { searched: 0 }, requests: begun.requests, line_bytes_max }
     }
 
     /// Nothing is looked at any more.

@@ -65,7 +65,7 @@ impl<R: Respond> Wire<R> {
             Protocol::Http1 => (received, Bytes::new()),
             Protocol::Http2 => (BytesMut::new(), received.freeze()),
         };
-        let lines = RequestLines::new(line_bytes_max);
+        let lines = RequestLines::new(line_bytes_max, activity.begun());
         Self { transport, protocol, lines, held, ready, instead: None, respond, peer, activity }
     }
 

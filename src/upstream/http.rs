@@ -197,7 +197,12 @@ impl Http {
     /// Where a request begins: at the file's path, or where an index said that it is.
     fn start(&self, ask: &Ask<'_>) -> Result<(String, bool), Failure> {
         let Some(lead) = ask.at else {
-            return Ok((format!("{}/{}", self.base, ask.path.encoded()), true));
+            let path = ask.path.encoded();
+            let mut url = String::with_capacity(self.base.len() + 1 + path.len());
+            for piece in [&*self.base, "/", &*path] {
+                url.push_str(piece);
+            }
+            return Ok((url, true));
         };
         let origin = self.check(lead.url()).map_err(|fault| {
             let origin = Origin::of(lead.url()).map_or_else(String::new, |origin| origin.to_string());

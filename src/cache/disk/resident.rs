@@ -1,9 +1,12 @@
 //! What is on the disk, as memory knows it: the size of each object, the order of their last use, and the sums.
 //!
 //! Memory is an account of the disk and never the truth: another process may add and remove objects. It never does I/O; whoever holds it
-//! locked must not drop an [`Opened`], whose end is noted here.
+//! locked must not drop an [`Opened`], whose end is noted here: what is let go of is in [`Residents::take_parting`] until it is unlocked.
+//!
+//! What was used lately stays open, so that the next request for it does not open it and read its footer again, which takes a blocking thread
+//! and ten times as long as the rest of a hit. That is no use: such an object is evicted like any other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,20 +21,25 @@ use crate::digest_hash::DigestHash;
 /// All objects, least recently used first.
 pub(super) struct Residents {
     entries: LinkedHashMap<KeyDigest, Resident, DigestHash>,
+    /// Those that are kept open, and since when; the first are let go of first.
+    kept: VecDeque<(KeyDigest, Timestamp)>,
+    /// What is kept open no longer, to be dropped when nobody holds this locked.
+    parting: Vec<Arc<Opened>>,
     shelves: Shelves,
     totals: Totals,
     meters: Meters,
 }
 
-/// One object; with its key and its place in the order some 100 bytes.
+/// One object; with its key and its place in the order some 110 bytes.
 struct Resident {
     shelf: u32,
     /// Disk space.
     bytes: u64,
     /// The last use that its file tells of.
     marked_at: Timestamp,
-    /// Alive while somebody uses it.
+    /// Alive while somebody uses it, or it is kept open.
     opened: Weak<Opened>,
+    kept: Option<Arc<Opened>>,
 }
 
 /// An object that is no longer accounted for.
@@ -53,7 +61,14 @@ pub(super) enum Room {
 impl Residents {
     pub(super) fn new(capacity_bytes: u64, meters: Meters) -> Self {
         let totals = Totals { capacity_bytes, ..Totals::default() };
-        Self { entries: LinkedHashMap::default(), shelves: Shelves::default(), totals, meters }
+        Self {
+            entries: LinkedHashMap::default(),
+            kept: VecDeque::new(),
+            parting: Vec::new(),
+            shelves: Shelves::default(),
+            totals,
+            meters,
+        }
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -80,9 +95,12 @@ impl Residents {
         opened: Weak<Opened>,
     ) {
         let shelf = self.shelves.number(shelf);
-        let previous = self.entries.insert(digest, Resident { shelf, bytes, marked_at, opened });
-        match previous {
-            Some(previous) => self.totals.bytes = self.totals.bytes.saturating_sub(previous.bytes),
+        let resident = Resident { shelf, bytes, marked_at, opened, kept: None };
+        match self.entries.insert(digest, resident) {
+            Some(previous) => {
+                self.totals.bytes = self.totals.bytes.saturating_sub(previous.bytes);
+                self.parting.extend(previous.kept);
+            }
             None => self.totals.objects += 1,
         }
         self.totals.bytes = self.totals.bytes.saturating_add(bytes);
@@ -104,6 +122,7 @@ impl Residents {
         };
         if opened.strong_count() > 0 {
             resident.opened = opened;
+            self.parting.extend(resident.kept.take());
         }
         let previous = std::mem::replace(&mut resident.bytes, bytes);
         self.totals.bytes = self.totals.bytes.saturating_sub(previous).saturating_add(bytes);
@@ -121,9 +140,40 @@ impl Residents {
         is_due
     }
 
+    /// Keeps an object open that was used just now, for [`KEPT_FOR`] and as long as no [`KEPT_MAX`] others were used since.
+    pub(super) fn keep_open(&mut self, opened: &Arc<Opened>, digest: &KeyDigest, now: Timestamp) {
+        let Some(resident) = self.entries.get_mut(digest).filter(|resident| resident.kept.is_none()) else {
+            return;
+        };
+        if std::ptr::eq(resident.opened.as_ptr(), Arc::as_ptr(opened)) {
+            resident.kept = Some(Arc::clone(opened));
+            self.kept.push_back((*digest, now));
+            self.let_go(now);
+        }
+    }
+
+    /// Lets go of what has been kept open for long enough.
+    pub(super) fn let_go(&mut self, now: Timestamp) {
+        while let Some((digest, since)) = self.kept.front() {
+            // A clock that was set back keeps nothing open.
+            if self.kept.len() <= KEPT_MAX && *since <= now && now.since(*since) < KEPT_FOR {
+                return;
+            }
+            let kept = self.entries.get_mut(digest).and_then(|resident| resident.kept.take());
+            self.parting.extend(kept);
+            self.kept.pop_front();
+        }
+    }
+
+    /// What is kept open no longer, for whoever unlocks this to drop.
+    pub(super) fn take_parting(&mut self) -> Vec<Arc<Opened>> {
+        std::mem::take(&mut self.parting)
+    }
+
     /// Accounts for an object no longer.
     pub(super) fn forget(&mut self, digest: &KeyDigest) -> Option<Leaving> {
-        let resident = self.entries.remove(digest)?;
+        let mut resident = self.entries.remove(digest)?;
+        self.parting.extend(resident.kept.take());
         self.totals.objects = self.totals.objects.saturating_sub(1);
         self.totals.bytes = self.totals.bytes.saturating_sub(resident.bytes);
         self.publish();
@@ -194,7 +244,7 @@ impl Residents {
 
 impl Resident {
     fn is_used(&self) -> bool {
-        self.opened.strong_count() > 0
+        self.opened.strong_count() > usize::from(self.kept.is_some())
     }
 }
 
@@ -221,6 +271,12 @@ impl Shelves {
         self.names.get(usize::try_from(number).ok()?).map(Arc::clone)
     }
 }
+
+/// How many objects stay open without being used: their descriptors, and some hundred bytes each.
+const KEPT_MAX: usize = 256;
+
+/// How long they do. What another process removes gives its space back only then.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// How often the last use of an object is written to its file. What is lost when the process dies is the order within that time.
 const MARK_INTERVAL: Duration = Duration::from_secs(60);

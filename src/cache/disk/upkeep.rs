@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::layout::{self, Layout};
 use super::object::{self, Object};
+use super::resident::KEPT_FOR;
 use super::{Disk, Inner, blocking, space};
 use crate::cache::key::KeyDigest;
 use crate::cache::sha256::Hashing;
@@ -70,6 +71,17 @@ impl Disk {
             interval.tick().await;
             let inner = Arc::clone(&self.0);
             blocking(move || inner.rescan()).await;
+        }
+    }
+
+    /// Closes what nobody uses, also where nobody uses anything.
+    pub(super) async fn let_go_now_and_then(&self) {
+        let mut interval = interval_at(Instant::now() + KEPT_FOR, KEPT_FOR);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let now = self.0.clock.now();
+            self.0.residents().let_go(now);
         }
     }
 

@@ -73,7 +73,7 @@ const LAST_FIELD: &[u8] = b"B: c\r\n\r\n";
 /// What comes out of `received` in pieces of `piece_bytes`, if hyper parses every head, and `bodies` tells which
 /// announce a body.
 fn followed(received: &[u8], piece_bytes: usize, bodies: &[bool]) -> Vec<u8> {
-    let mut lines = RequestLines::new(1_000);
+    let mut lines = RequestLines::new(1_000, Begun::default());
     let (mut out, mut held) = (Vec::new(), Vec::new());
     for piece in received.chunks(piece_bytes) {
         held.extend_from_slice(piece);
@@ -125,12 +125,12 @@ fn nothing_is_rewritten_where_hyper_saw_something_else() {
     for (name, seen) in
         [("no head", begun(0)), ("two heads", begun(2)), ("a body", Begun { requests: 1, body: true })]
     {
-        let mut lines = RequestLines::new(1_000);
+        let mut lines = RequestLines::new(1_000, Begun::default());
         assert_eq!(lines.step(head, begun(0)), Step::Pass(head.len()));
         assert_eq!(lines.step(next, seen), Step::Pass(next.len()), "{name}");
         assert_eq!(lines.step(next, begun(1)), Step::Pass(next.len()), "{name}: for good");
     }
-    let mut lines = RequestLines::new(1_000);
+    let mut lines = RequestLines::new(1_000, Begun::default());
     assert_eq!(lines.step(b"GET / HTTP/1.1\r\n", begun(0)), Step::Pass(16));
     assert_eq!(lines.step(b"A: b\r\n\r\n", begun(1)), Step::Pass(8), "a head that ended too early");
     assert_eq!(lines.step(next, begun(2)), Step::Pass(next.len()));
@@ -138,7 +138,7 @@ fn nothing_is_rewritten_where_hyper_saw_something_else() {
 
 #[test]
 fn line_without_an_end_is_held_to_the_limit() {
-    let mut lines = RequestLines::new(10);
+    let mut lines = RequestLines::new(10, Begun::default());
     assert_eq!(lines.step(b"GET /<<<<", begun(0)), Step::More);
     assert_eq!(lines.step(b"GET /<<<<<", begun(0)), Step::Pass(10));
     assert_eq!(lines.step(b"< HTTP/1.1\r\n", begun(0)), Step::Pass(12));

@@ -3,6 +3,8 @@
 //! Usual is what a file server sends: HTTP/1.1, a final status, one plain `Content-Length`. Everything else, malformed heads included, is
 //! [`Parsed::Unusual`], and hyper judges it from its first byte on; so no rule of HTTP's framing is decided here but the one.
 
+use std::mem::MaybeUninit;
+
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED,
     LOCATION,
@@ -39,9 +41,10 @@ pub(super) struct Head {
 impl Head {
     /// Reads the head of a response to a request of this method.
     pub(super) fn parse(bytes: &[u8], method: Method) -> Parsed {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut fields);
-        let head_bytes = match response.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let head_bytes = match parser.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
             Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
             Ok(httparse::Status::Partial) => return Parsed::Partial,
             Err(_) => return Parsed::Unusual,
@@ -58,32 +61,32 @@ impl Head {
     }
 
     fn of(status: StatusCode, fields: &[httparse::Header<'_>], method: Method) -> Option<Self> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = HeaderMap::with_capacity(4);
         let mut header_bytes = 0;
         let mut length = None;
         let mut persists = true;
+        // Only what `Expires` says is held against the date.
+        let is_dated = fields.iter().any(|field| is(field, "expires"));
         for field in fields {
             header_bytes += field.name.len() + field.value.len() + 4;
-            let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
-            if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            if is(field, "transfer-encoding") {
                 return None;
             }
-            if field.name.eq_ignore_ascii_case("connection") {
+            if is(field, "connection") {
                 match field.value.trim_ascii() {
                     value if value.eq_ignore_ascii_case(b"close") => persists = false,
                     value if value.eq_ignore_ascii_case(b"keep-alive") => {}
                     _ => return None,
                 }
             }
-            if let Some(name) = TELLING.iter().find(|name| is(name)) {
-                if *name == CONTENT_LENGTH {
-                    if length.is_some() {
-                        return None;
-                    }
-                    length = Some(decimal(field.value)?);
-                }
-                headers.append(name.clone(), HeaderValue::from_bytes(field.value).ok()?);
+            let Some((told, name)) = TELLING.iter().find(|(told, _)| is(field, told)) else { continue };
+            match *told {
+                "content-length" if length.is_some() => return None,
+                "content-length" => length = Some(decimal(field.value)?),
+                "date" if !is_dated => continue,
+                _ => {}
             }
+            headers.append(name.clone(), HeaderValue::from_bytes(field.value).ok()?);
         }
         let has_no_body =
             method == Method::Head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -92,24 +95,30 @@ impl Head {
     }
 }
 
+fn is(field: &httparse::Header<'_>, name: &str) -> bool {
+    field.name.len() == name.len() && field.name.eq_ignore_ascii_case(name)
+}
+
 /// `1*DIGIT`, without the room for another meaning that signs and spaces give.
 fn decimal(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    let digits = text.iter().map(|byte| byte.checked_sub(b'0').filter(|digit| *digit < 10));
+    let number =
+        digits.fold(Some(0_u64), |number, digit| number?.checked_mul(10)?.checked_add(digit?.into()));
+    number.filter(|_| !text.is_empty())
 }
 
 /// The headers that a response is judged by, and told by.
-const TELLING: [HeaderName; 10] = [
-    CONTENT_LENGTH,
-    ETAG,
-    LAST_MODIFIED,
-    CACHE_CONTROL,
-    DATE,
-    EXPIRES,
-    AGE,
-    CONTENT_ENCODING,
-    CONTENT_RANGE,
-    LOCATION,
+static TELLING: [(&str, HeaderName); 10] = [
+    ("content-length", CONTENT_LENGTH),
+    ("etag", ETAG),
+    ("last-modified", LAST_MODIFIED),
+    ("cache-control", CACHE_CONTROL),
+    ("date", DATE),
+    ("expires", EXPIRES),
+    ("age", AGE),
+    ("content-encoding", CONTENT_ENCODING),
+    ("content-range", CONTENT_RANGE),
+    ("location", LOCATION),
 ];
 
 /// More fields are hyper's to refuse.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -95,16 +95,15 @@ impl Plain {
 
     /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
     pub(super) async fn send(&self, asking: &Asking<'_>) -> Result<Answered, Unanswered> {
-        let (request, method) = (asking.written(&self.authority), asking.method);
         // One that fails was closed by the peer while nobody used it.
         if let Some(mut connection) = self.pool.take()
-            && let Ok(Some(parsed)) = self.exchange(&mut connection, &request, method).await
+            && let Ok(Some(parsed)) = self.exchange(&mut connection, asking).await
         {
             return self.answered(connection, parsed, asking).await;
         }
         let tcp = Box::pin(self.connector.tcp(&self.host, self.port)).await.map_err(Unanswered::Connect)?;
         let mut connection = Idle::new(tcp);
-        match self.exchange(&mut connection, &request, method).await {
+        match self.exchange(&mut connection, asking).await {
             Ok(Some(parsed)) => self.answered(connection, parsed, asking).await,
             Ok(None) => Err(Unanswered::Closed(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(Unanswered::Closed(error)),
@@ -112,21 +111,19 @@ impl Plain {
     }
 
     /// Writes the request and reads until the head is there or is not usual; `None` if the connection ends before.
-    async fn exchange(
-        &self,
-        connection: &mut Idle,
-        request: &[u8],
-        method: Method,
-    ) -> io::Result<Option<Parsed>> {
+    async fn exchange(&self, connection: &mut Idle, asking: &Asking<'_>) -> io::Result<Option<Parsed>> {
         let Idle { tcp, buffer } = connection;
-        tcp.write_all(request).await?;
+        // The request is put together where the response is going to be.
         buffer.clear();
         buffer.reserve(READ_BYTES);
+        asking.write_to(buffer, &self.authority);
+        tcp.write_all(buffer).await?;
+        buffer.clear();
         loop {
             if tcp.read_buf(buffer).await? == 0 {
                 return Ok(None);
             }
-            match Head::parse(buffer, method) {
+            match Head::parse(buffer, asking.method) {
                 Parsed::Partial if buffer.len() < READ_BYTES => {}
                 Parsed::Partial | Parsed::Unusual => return Ok(Some(Parsed::Unusual)),
                 whole @ Parsed::Whole(_) => return Ok(Some(whole)),
@@ -155,9 +152,8 @@ impl Plain {
 }
 
 impl Asking<'_> {
-    /// The request as it is written, all of it.
-    fn written(&self, authority: &str) -> Vec<u8> {
-        let mut request = Vec::with_capacity(REQUEST_BYTES);
+    /// Adds the request as it is written, all of it.
+    fn write_to(&self, request: &mut BytesMut, authority: &str) {
         let method: &[u8] = match self.method {
             Method::Get => b"GET ",
             Method::Head => b"HEAD ",
@@ -165,15 +161,13 @@ impl Asking<'_> {
         for piece in [method, self.target.as_bytes(), b" HTTP/1.1\r\nhost: ", authority.as_bytes(), b"\r\n"] {
             request.extend_from_slice(piece);
         }
-        let always = request::ALWAYS.iter().map(|(name, value)| (name, value.as_bytes()));
-        let others = self.headers.iter().chain(self.credential).map(|(name, value)| (name, value.as_bytes()));
-        for (name, value) in always.chain(others) {
-            for piece in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        request.extend_from_slice(request::ALWAYS_WRITTEN.as_bytes());
+        for (name, value) in self.headers.iter().chain(self.credential) {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 request.extend_from_slice(piece);
             }
         }
         request.extend_from_slice(b"\r\n");
-        request
     }
 }
 
@@ -240,6 +234,3 @@ const DETOURS: u32 = 256;
 
 /// What is read at once: a head, and a body of 30 KiB with it. A head must fit.
 const READ_BYTES: usize = 32 * 1024;
-
-/// What a usual request takes.
-const REQUEST_BYTES: usize = 512;

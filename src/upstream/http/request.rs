@@ -12,6 +12,13 @@ const USER_AGENT_VALUE: &str = concat!("channelgate/", env!("CARGO_PKG_VERSION")
 pub(super) static ALWAYS: [(HeaderName, &str); 3] =
     [(USER_AGENT, USER_AGENT_VALUE), (ACCEPT, "*/*"), (ACCEPT_ENCODING, "identity")];
 
+/// The same as HTTP/1.1 writes it (a test holds both against each other).
+pub(super) const ALWAYS_WRITTEN: &str = concat!(
+    "user-agent: channelgate/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\naccept: */*\r\naccept-encoding: identity\r\n"
+);
+
 /// What was asked, as far as the answer has to fit it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -56,4 +63,16 @@ fn add_range(client: &HeaderMap, headers: &mut HeaderMap) -> Option<ByteRange> {
     }
     headers.insert(RANGE, HeaderValue::try_from(range.to_string()).ok()?);
     Some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_request_says_is_written_as_it_is_said() {
+        let written: String =
+            ALWAYS.iter().map(|(name, value)| format!("{}: {value}\r\n", name.as_str())).collect();
+        assert_eq!(ALWAYS_WRITTEN, written);
+    }
 }

@@ -88,10 +88,16 @@ fn target(name: &str) -> String {
 /// All that a client is told, but for what differs from one request to the next.
 fn told(answer: &Answer) -> String {
     let mut told = format!("{} {}\n", answer.status, answer.complete);
-    for (name, value) in &answer.headers {
-        if !matches!(name.as_str(), "date" | "x-request-id" | "last-modified" | "age") {
-            writeln!(told, "{name}: {value}").unwrap();
-        }
+    let mut fields: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id" | "last-modified" | "age"))
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    // Fields of different names have no order (RFC 9110 section 5.3).
+    fields.sort();
+    for field in fields {
+        writeln!(told, "{field}").unwrap();
     }
     told
 }

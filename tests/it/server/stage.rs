@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use channelgate::passage::FastPaths;
 use channelgate::server::{
     Bound, BoxError, Config, Drained, Meters, Peer, RequestBody, Respond, Shutdown, Tls, serve,
 };
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use prometheus::Registry;
@@ -43,6 +44,11 @@ impl Stage {
         let registry = Registry::new();
         let meters = Meters::register(&registry, "test").unwrap();
         let shutdown = Shutdown::new();
+        // What holds of a listener holds whichever way requests take.
+        let config = match crate::support::gate::fast_paths().next() {
+            Some((_, value)) if value == "off" => Config { fast_paths: FastPaths::Off, ..config },
+            _ => config,
+        };
         let served = tokio::spawn(serve(bound, tls, config, Arc::clone(&script), meters, shutdown.clone()));
         Self { address, script, registry, shutdown, served }
     }
@@ -102,6 +108,14 @@ pub(super) struct Script {
 
 impl Respond for Script {
     type Body = Answer;
+
+    fn express_fields(&self) -> Option<&'static [HeaderName]> {
+        Some(&[])
+    }
+
+    fn takes_express(&self, _: &str) -> bool {
+        true
+    }
 
     async fn respond(&self, request: Request<RequestBody>, peer: Peer) -> Response<Answer> {
         self.requests.fetch_add(1, Ordering::SeqCst);
