@@ -4,6 +4,7 @@
 //! replaces by a manual one. This module must never know what the times are for. Neighbour: [`crate::token`].
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -13,40 +14,59 @@ use jiff::{Span, SpanRelativeTo};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A point in wall-clock time, in milliseconds since the Unix epoch (UTC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+///
+/// It counts from the first millisecond that an `i64` has, which no timestamp is: so `Option<Timestamp>` takes no more room than a
+/// timestamp, of which every token in memory has two.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
-    /// The timestamp `millis` milliseconds after the Unix epoch.
+    /// The timestamp `millis` milliseconds after the Unix epoch; the one after `i64::MIN` for that.
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        match NonZeroU64::new(millis.cast_unsigned() ^ SIGN) {
+            Some(since_first) => Self(since_first),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// This time plus `duration`, saturating at the end of representable time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.as_millis().saturating_add(millis))
     }
 
     /// This time less `duration`, saturating at the beginning of representable time.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.as_millis().saturating_sub(millis))
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        let millis = self.as_millis().saturating_sub(earlier.as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
-        let limit = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or(limit)
+        let millis = self.as_millis();
+        let limit = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_millisecond(millis).unwrap_or(limit)
+    }
+}
+
+/// Flipping it makes the order of signed numbers that of unsigned ones.
+const SIGN: u64 = 1 << 63;
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp").field(&self.as_millis()).finish()
     }
 }
 
@@ -64,11 +84,11 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let text = text.trim();
         if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
-            return Ok(Self(timestamp.as_millisecond()));
+            return Ok(Self::from_millis(timestamp.as_millisecond()));
         }
         text.parse::<jiff::civil::Date>()
             .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC))
-            .map(|zoned| Self(zoned.timestamp().as_millisecond()))
+            .map(|zoned| Self::from_millis(zoned.timestamp().as_millisecond()))
             .map_err(|_| TimeError {
                 given: text.to_owned(),
                 expected: "a date (2027-01-31) or an RFC 3339 time (2027-01-31T12:00:00Z)",
@@ -173,9 +193,11 @@ impl Clock {
         match &self.0 {
             Source::System => {
                 let time = clock_gettime(ClockId::Realtime);
-                Timestamp(time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000))
+                Timestamp::from_millis(
+                    time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000),
+                )
             }
-            Source::Manual(hands) => Timestamp(hands.now_millis.load(Ordering::SeqCst)),
+            Source::Manual(hands) => Timestamp::from_millis(hands.now_millis.load(Ordering::SeqCst)),
             #[cfg(test)]
             Source::Simulated(Simulated(show)) => show().0,
         }

@@ -40,6 +40,18 @@ fn timestamp_arithmetic_saturates() {
     assert_eq!(end.plus(Duration::from_secs(1)), end);
     assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Duration::ZERO);
     let _ = end.to_string();
+    let first = Timestamp::from_millis(i64::MIN);
+    assert_eq!(first.as_millis(), i64::MIN + 1, "the number that no timestamp is");
+    assert_eq!(first.minus(Duration::MAX), first);
+}
+
+#[test]
+fn timestamps_are_in_the_order_of_their_numbers_and_absent_at_no_cost() {
+    let numbers = [i64::MIN + 1, -1, 0, 1, i64::MAX];
+    let timestamps = numbers.map(Timestamp::from_millis);
+    assert!(timestamps.is_sorted());
+    assert_eq!(timestamps.map(Timestamp::as_millis), numbers);
+    assert_eq!(size_of::<Option<Timestamp>>(), size_of::<i64>());
 }
 
 #[test]
