@@ -1,9 +1,10 @@
 //! How long does it take to admit a known token, and what does it take to know one? Parse, extract, digest, recall, decide, with a million
 //! tokens in memory.
 //!
-//! `cargo bench --bench admit -- [--tokens N]`. The tokens are written by SQL and read by the verifier, one after the other, which takes some
-//! minutes for a million. They are asked for in an order that no cache can guess, from paths prepared beforehand. The figure to look at is
-//! the median of the rounds; on a shared machine the minimum tells what the code costs. Bytes and allocations are counted by the allocator.
+//! `cargo bench --bench admit -- [--tokens N]`. The tokens are written by SQL and read by the verifier, a few at a time, which takes minutes
+//! for a million. They are asked for in an order that no cache can guess, from paths prepared beforehand. The figure to look at is the median
+//! of the rounds; on a shared machine the minimum tells what the code costs. Bytes and allocations are counted by the allocator: a known
+//! token's bytes are what a reading of it leaves in the process.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use channelgate::clock::{Clock, Timestamp};
@@ -35,6 +37,12 @@ use uuid::Uuid;
 /// A round admits this many, or all.
 const ROUND: usize = 100_000;
 const ROUNDS: usize = 30;
+
+/// What a known token of a million may take.
+const BYTES_MAX: f64 = 160.0;
+
+/// How many tokens are read at a time.
+const READERS: usize = 8;
 
 /// The system's allocator, with what is allocated and how often.
 struct Counting;
@@ -112,6 +120,7 @@ async fn fill(database: &str, tokens: usize, now: Timestamp) -> (String, Vec<Tok
         .unwrap();
         digests.push(minted.digest());
         paths.push_str(&path(minted.expose()));
+        tell("made", number + 1, tokens);
     }
     transaction.commit().await.unwrap();
     raw.close().await.unwrap();
@@ -120,6 +129,34 @@ async fn fill(database: &str, tokens: usize, now: Timestamp) -> (String, Vec<Tok
 
 fn path(token: &str) -> String {
     format!("/t/{token}/conda-forge/linux-64/numpy-2.4.0-py313h1_0.conda")
+}
+
+/// Ten lines of progress.
+fn tell(what: &str, done: usize, tokens: usize) {
+    if done.is_multiple_of(tokens.div_ceil(10)) {
+        println!("{what} {done} of {tokens}");
+    }
+}
+
+/// Has the verifier read every token from the store.
+async fn read(verifier: &Verifier, digests: &Arc<[TokenDigest]>) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let (verifier, digests, next) = (verifier.clone(), Arc::clone(digests), Arc::clone(&next));
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(digest) = digests.get(number) else { break };
+                    verifier.lookup(digest).await.unwrap();
+                    tell("read", number + 1, digests.len());
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
 
 async fn bench(tokens: usize) {
@@ -142,16 +179,13 @@ async fn bench(tokens: usize) {
     let meters = verify::Meters::register(Metrics::new().unwrap().registry()).unwrap();
     let queries = meters.store_queries.clone();
     let verifier = Verifier::new(store, clock.clone(), config, meters);
-    // What is made once, for the first token.
-    verifier.lookup(&digests[0]).await.unwrap();
-    let (before, read) = (BYTES.load(Ordering::Relaxed), Instant::now());
-    for digest in &digests[1..] {
-        verifier.lookup(digest).await.unwrap();
-    }
-    let bytes = (BYTES.load(Ordering::Relaxed) - before) as f64 / (tokens - 1) as f64;
+    let digests = Arc::from(digests);
+    let (before, begun) = (BYTES.load(Ordering::Relaxed), Instant::now());
+    read(&verifier, &digests).await;
+    let bytes = (BYTES.load(Ordering::Relaxed) - before) as f64 / tokens as f64;
     println!(
-        "read them in {:.1} s: {bytes:.0} bytes a known token, its record included",
-        read.elapsed().as_secs_f64()
+        "read them in {:.1} s: {bytes:.1} bytes a known token, its record included",
+        begun.elapsed().as_secs_f64()
     );
     drop(digests);
 
@@ -192,6 +226,7 @@ async fn bench(tokens: usize) {
          {:.4} allocations each",
         allocations as f64 / (round * ROUNDS) as f64
     );
-    let verdict = if median < 1_000.0 { "within" } else { "over" };
-    println!("{verdict} the bound of 1 µs");
+    let verdict = |is_within: bool| if is_within { "within" } else { "over" };
+    println!("{} the bound of 1 µs", verdict(median <= 1_000.0));
+    println!("{} the bound of {BYTES_MAX:.0} bytes a known token", verdict(bytes <= BYTES_MAX));
 }
