@@ -1,15 +1,17 @@
 //! A bounded map from digests to verdicts that can be read by everybody at once.
 //!
 //! Shards under a standard read-write lock each: a row of entries, and a table of their places. A digest is as good as random already, so its
-//! own bytes are the hash and choose the shard; it stands in its entry only, and the table has but the places, four bytes each. When a shard is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last
-//! passed get a second chance; after a few of them the next one goes regardless, so that no insertion holds the lock for long.
+//! own bytes are the hash and choose the shard; it stands in its entry only, and the table has but the places, two bytes each. When a shard
+//! is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last passed get a second chance; after a few of
+//! them the next one goes regardless, so that no insertion holds the lock for long.
 //!
 //! Measured on two vCPUs (Zen 5), random tokens, the record read from memory too: 75 ns a recall of 10,000 and 0.6 µs of 1,000,000, where
 //! every step is a cache miss; 25 ns for the same token again and again, 55 ns with both vCPUs at it. That is half of what one lock around
-//! one standard map with its own hash costs. By its sizes it takes some 85 bytes a verdict beside its record (`benches/admit.rs` measures
-//! both together, and the whole way). moka takes 1 µs and 320 bytes, and could not check a reading against the feed under the lock that forgetting takes.
+//! one standard map with its own hash costs. By its sizes it takes some 68 bytes a verdict on a known token beside its record
+//! (`benches/admit.rs` measures both together, and the whole way): the entry of 64, and four to eight in the table. moka takes 1 µs and 320 bytes,
+//! and could not check a reading against the feed under the lock that forgetting takes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -29,28 +31,64 @@ pub(super) struct Memory<V> {
 #[repr(align(64))]
 struct Shard<V> {
     /// Where in `entries` each digest's verdict is.
-    places: HashTable<u32>,
+    places: HashTable<u16>,
     entries: Vec<Entry<V>>,
     hand: usize,
 }
 
+/// A cache line, for a known token, and so one miss and not two.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Entry<V> {
     digest: TokenDigest,
     verdict: V,
-    /// The uptime when its reading began, in nanoseconds: good for five centuries.
-    read_at_nanos: u64,
-    recalled: AtomicBool,
+    stamp: Stamp,
+}
+
+/// When the reading of a verdict began, and whether the verdict was recalled since the hand last passed, in one word.
+#[derive(Debug)]
+struct Stamp(AtomicU64);
+
+impl Stamp {
+    /// The highest bit; the others are the uptime in nanoseconds, good for three centuries.
+    const RECALLED: u64 = 1 << 63;
+
+    fn new(read_at: Duration) -> Self {
+        let nanos = u64::try_from(read_at.as_nanos()).unwrap_or(u64::MAX);
+        Self(AtomicU64::new(nanos.min(!Self::RECALLED)))
+    }
+
+    /// Notes that the verdict is recalled, and says when its reading began.
+    fn recall(&self) -> Duration {
+        let stamp = self.0.load(Ordering::Relaxed);
+        // Written only when it changes: a store would take the cache line away from the other readers.
+        if stamp & Self::RECALLED == 0 {
+            self.0.fetch_or(Self::RECALLED, Ordering::Relaxed);
+        }
+        Duration::from_nanos(stamp & !Self::RECALLED)
+    }
+
+    /// Whether the verdict was recalled since this was last called.
+    fn pass(&self) -> bool {
+        self.0.fetch_and(!Self::RECALLED, Ordering::Relaxed) & Self::RECALLED != 0
+    }
 }
 
 impl<V> Memory<V> {
+    /// What a verdict takes in its row.
+    #[cfg(test)]
+    pub(super) const ENTRY_BYTES: usize = size_of::<Entry<V>>();
+
     /// Room for at most `entries_max` verdicts.
     pub(super) fn new(entries_max: usize) -> Self {
         // Few entries get one shard, so that chance does not fill one of many early.
-        let shards = if entries_max < SHARDS * 64 { 1 } else { SHARDS };
+        let shards = match entries_max {
+            ..FEW => 1,
+            _ => entries_max.div_ceil(SHARD_ENTRIES).clamp(SHARDS_MIN, SHARDS_MAX),
+        };
         Self {
             shards: std::iter::repeat_with(|| RwLock::new(Shard::new())).take(shards).collect(),
-            shard_entries_max: (entries_max / shards).clamp(1, u32::MAX as usize),
+            shard_entries_max: (entries_max / shards).clamp(1, usize::from(u16::MAX)),
         }
     }
 
@@ -64,11 +102,7 @@ impl<V> Memory<V> {
         let shard = self.read(digest)?;
         let entry = shard.entries.get(shard.place_of(digest)?)?;
         let taken = take(&entry.verdict)?;
-        // Written only when it changes: a store would take the cache line away from the other readers.
-        if !entry.recalled.load(Ordering::Relaxed) {
-            entry.recalled.store(true, Ordering::Relaxed);
-        }
-        Some((taken, Duration::from_nanos(entry.read_at_nanos)))
+        Some((taken, entry.stamp.recall()))
     }
 
     /// Remembers a verdict if `still_true` says so under the lock that [`forget`](Self::forget) takes.
@@ -83,9 +117,7 @@ impl<V> Memory<V> {
         if !still_true() {
             return false;
         }
-        let read_at_nanos = u64::try_from(read_at.as_nanos()).unwrap_or(u64::MAX);
-        let entry = Entry { digest: *digest, verdict, read_at_nanos, recalled: AtomicBool::new(false) };
-        shard.insert(entry, self.shard_entries_max);
+        shard.insert(Entry { digest: *digest, verdict, stamp: Stamp::new(read_at) }, self.shard_entries_max);
         true
     }
 
@@ -108,9 +140,11 @@ impl<V> Memory<V> {
     }
 
     fn shard(&self, digest: &TokenDigest) -> Option<&RwLock<Shard<V>>> {
-        // The last byte; the first eight are the hash within the shard.
-        let [.., byte] = digest.as_bytes();
-        self.shards.get(usize::from(*byte) % self.shards.len())
+        // The last bytes; the first eight are the hash within the shard.
+        let last = digest.as_bytes().last_chunk().map_or(0, |last| u32::from_ne_bytes(*last));
+        // As far along the shards as among all numbers.
+        let place = (u64::from(last) * self.shards.len() as u64) >> 32;
+        self.shards.get(usize::try_from(place).ok()?)
     }
 
     fn read(&self, digest: &TokenDigest) -> Option<RwLockReadGuard<'_, Shard<V>>> {
@@ -129,21 +163,27 @@ impl<V> Shard<V> {
 
     fn place_of(&self, digest: &TokenDigest) -> Option<usize> {
         let is_of =
-            |place: &u32| self.entries.get(*place as usize).is_some_and(|entry| entry.digest == *digest);
-        self.places.find(hash(digest), is_of).map(|place| *place as usize)
+            |place: &u16| self.entries.get(usize::from(*place)).is_some_and(|entry| entry.digest == *digest);
+        self.places.find(hash(digest), is_of).map(|place| usize::from(*place))
     }
 
     fn insert(&mut self, entry: Entry<V>, entries_max: usize) {
-        if let Some(place) = self.place_of(&entry.digest) {
-            self.remove(place);
-        } else if self.entries.len() >= entries_max {
+        let place = self.place_of(&entry.digest);
+        if let Some(known) = place.and_then(|place| self.entries.get_mut(place)) {
+            *known = entry;
+            return;
+        }
+        if self.entries.len() >= entries_max {
             self.evict();
         }
-        if self.entries.len() == self.entries.capacity() {
-            // By an eighth: a row that doubles stands half empty, in the mean for a quarter.
-            self.entries.reserve_exact(self.entries.len() / 8 + 8);
+        let length = self.entries.len();
+        if length == self.entries.capacity() {
+            // By little: a row that doubles stands half empty, in the mean for a quarter. What is copied then, some kilobytes for each new
+            // entry in the mean, is nothing beside the reading that it came of.
+            let room = (length / 32 + 8).min(entries_max.saturating_sub(length)).max(1);
+            self.entries.reserve_exact(room);
         }
-        let Ok(place) = u32::try_from(self.entries.len()) else { return };
+        let Ok(place) = u16::try_from(length) else { return };
         let hash_of = hash(&entry.digest);
         self.entries.push(entry);
         let entries = &self.entries;
@@ -154,7 +194,7 @@ impl<V> Shard<V> {
         for _ in 0..SECOND_CHANCES_MAX {
             self.hand = if self.hand < self.entries.len() { self.hand } else { 0 };
             match self.entries.get(self.hand) {
-                Some(entry) if entry.recalled.swap(false, Ordering::Relaxed) => self.hand += 1,
+                Some(entry) if entry.stamp.pass() => self.hand += 1,
                 _ => break,
             }
         }
@@ -163,18 +203,19 @@ impl<V> Shard<V> {
     }
 
     /// Removes the entry at `place`; the last entry takes its place.
-    #[expect(clippy::cast_possible_truncation, reason = "a shard has at most u32::MAX entries")]
     fn remove(&mut self, place: usize) {
         if place >= self.entries.len() {
             return;
         }
         let removed = self.entries.swap_remove(place);
-        let (place, last) = (place as u32, self.entries.len() as u32);
-        if let Ok(found) = self.places.find_entry(hash(&removed.digest), |found| *found == place) {
+        let last = self.entries.len();
+        let is_at = |place: usize| move |found: &u16| usize::from(*found) == place;
+        if let Ok(found) = self.places.find_entry(hash(&removed.digest), is_at(place)) {
             found.remove();
         }
-        if let Some(moved) = self.entries.get(place as usize)
-            && let Some(found) = self.places.find_mut(hash(&moved.digest), |found| *found == last)
+        if let Some(moved) = self.entries.get(place)
+            && let Some(found) = self.places.find_mut(hash(&moved.digest), is_at(last))
+            && let Ok(place) = u16::try_from(place)
         {
             *found = place;
         }
@@ -186,11 +227,20 @@ fn hash(digest: &TokenDigest) -> u64 {
     digest.as_bytes().first_chunk().map_or(0, |first| u64::from_ne_bytes(*first))
 }
 
-fn hash_at<V>(entries: &[Entry<V>], place: u32) -> u64 {
-    entries.get(place as usize).map_or(0, |entry| hash(&entry.digest))
+fn hash_at<V>(entries: &[Entry<V>], place: u16) -> u64 {
+    entries.get(usize::from(place)).map_or(0, |entry| hash(&entry.digest))
 }
 
-const SHARDS: usize = 256;
+/// Fewer entries than these have one shard.
+const FEW: usize = 16_384;
+
+/// More have at least so many, so that few wait for one lock, and at most so many, whatever was asked for.
+const SHARDS_MIN: usize = 256;
+const SHARDS_MAX: usize = 65_536;
+
+/// Between them there are as many as let each have so many entries: a table is a power of two of places of which it fills at most 7/8, and
+/// this nearly fills one.
+const SHARD_ENTRIES: usize = 3_328;
 
 /// How many recalled verdicts the hand passes before it takes one regardless.
 const SECOND_CHANCES_MAX: usize = 16;
