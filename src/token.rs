@@ -8,15 +8,17 @@
 
 mod api_key;
 mod mint;
+mod name;
 mod record;
 mod scope;
 mod secret;
 
 pub use api_key::{ApiKeyCheck, ApiKeyClaims, ApiKeySet, SignError, SigningKey};
 pub use mint::{Minted, RandomError, is_importable, mask_values};
+pub use name::{TokenName, TokenNameError, check_token_name};
 pub use record::{
-    DeadAtBirth, End, EndCause, TokenId, TokenKind, TokenNameError, TokenRecord, TokenState, UnknownWord,
-    check_token_name, scoped_expiry,
+    DeadAtBirth, End, EndCause, TokenId, TokenKind, TokenRecord, TokenState, UnknownWord, Warrant,
+    scoped_expiry,
 };
 pub use scope::{Scope, ScopeError, Scopes};
 pub use secret::{Secret, TokenDigest};

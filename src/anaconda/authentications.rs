@@ -79,8 +79,8 @@ struct UserView<'a> {
 /// Who asks: the person, or the organization whose token it is.
 async fn user(asking: Asking) -> Result<Response, Refusal> {
     let standing = asking.anybody().await?;
-    let (name, is_user) = match &standing.token.user {
-        Some(user) => (user.as_str(), true),
+    let (name, is_user) = match standing.token.user.as_deref() {
+        Some(user) => (user, true),
         None => (&*standing.token.organization, false),
     };
     let known = if is_user { asking.shared.store.user(name).await? } else { None };

@@ -55,7 +55,7 @@ async fn create(
     let view = json!({
         "id": record.id.0,
         "api_key": minted.expose(),
-        "name": record.name,
+        "name": record.name.as_deref(),
         "org": &*record.organization,
         "scopes": record.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "expires_at": record.ends_at().map(|at| at.to_string()),

@@ -4,6 +4,7 @@
 //! whatever can be refused is refused at GET, in the words that the tool shows, and again before anything is issued: nobody is left with a dead
 //! token and no living one. To the tool 404 at GET means that there is none yet, and it goes on: every refusal there is another status.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +24,7 @@ use crate::account::Organization;
 use crate::clock::Timestamp;
 use crate::policy::{Mint, Standing, check_mint};
 use crate::store::{Actor, NewToken};
-use crate::token::{Minted, TokenId, TokenKind, TokenRecord};
+use crate::token::{Minted, TokenId, TokenKind, TokenRecord, Warrant};
 
 /// The routes.
 pub(super) fn router() -> Router<Shared> {
@@ -145,22 +146,25 @@ async fn eligible(asking: &Asking, at: &At) -> Result<(Member, Organization), Re
     let expires_at = subscribed(&organization, asking.now)?;
     let shared = &asking.shared;
     let rights = shared.store.rights_of_user(&organization.name, user).await?;
-    let token = TokenRecord {
-        id: TokenId(Uuid::nil()),
+    let warrant = Warrant {
         kind: TokenKind::Individual,
         organization_id: organization.id,
         organization: organization.name.as_str().into(),
-        name: None,
-        user: Some(user.to_owned()),
+        user: Some(user.into()),
         group: None,
         generation: 1,
         scopes: Mint::individual(user).scopes,
         channels: None,
         operator: false,
         api_key: false,
+        end: None,
+    };
+    let token = TokenRecord {
+        id: TokenId(Uuid::nil()),
+        name: None,
         created_at: asking.now,
         expires_at,
-        end: None,
+        warrant: Arc::new(warrant),
     };
     let channel = shared.surroundings.load().default_channel.clone();
     let probed = (shared.data_plane.probe)(Standing { token, rights }, channel.clone()).await;

@@ -63,7 +63,7 @@ async fn api_key_is_a_token_that_says_whose_it_is() {
     let until = Timestamp::from_millis(1_800_000_000_000).plus(3 * DAY);
     assert_eq!((record.api_key, record.user.as_deref(), record.expires_at), (true, Some("ann"), Some(until)));
     assert_eq!(
-        record.name.unwrap(),
+        &*record.name.unwrap(),
         format!("api-key ann 2027-01-15 {}", record.id.to_string().get(..8).unwrap())
     );
     let standing = place.store.token_by_digest(&minted.digest()).await.unwrap().standing.unwrap();

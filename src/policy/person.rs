@@ -61,7 +61,9 @@ pub fn decide_person(caller: &Caller, user: Option<&User>, now: Timestamp) -> Re
         Caller::Known(standing) => serving(standing, now).map_err(PersonDenial::Token)?,
     };
     let token = &standing.token;
-    let Some(name) = token.user.clone() else { return Err(PersonDenial::Nobodys(Arc::clone(standing))) };
+    let Some(name) = token.user.as_deref().map(str::to_owned) else {
+        return Err(PersonDenial::Nobodys(Arc::clone(standing)));
+    };
     if user.is_some_and(|user| user.is_disabled() && user.name == name) {
         return Err(PersonDenial::UserDisabled(name));
     }

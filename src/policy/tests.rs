@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Timestamp;
 use crate::conda::{ChannelName, RequestTarget};
-use crate::token::{End, EndCause, Scopes, TokenId, TokenKind, TokenRecord};
+use crate::token::{End, EndCause, Scopes, TokenId, TokenKind, TokenRecord, Warrant};
 
 mod people;
 mod views;
@@ -33,12 +33,10 @@ fn channels() -> Channels {
 }
 
 fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRecord {
-    TokenRecord {
-        id: TokenId(Uuid::nil()),
+    let warrant = Warrant {
         kind: TokenKind::Scoped,
         organization_id: Uuid::nil(),
         organization: organization.into(),
-        name: Some("ci".into()),
         user: None,
         group: None,
         generation: 1,
@@ -46,14 +44,19 @@ fn token(organization: &str, scopes: &str, allowed: Option<&[&str]>) -> TokenRec
         channels: allowed.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         operator: false,
         api_key: false,
+        end: None,
+    };
+    TokenRecord {
+        id: TokenId(Uuid::nil()),
+        name: Some("ci".into()),
         created_at: Timestamp::from_millis(0),
         expires_at: None,
-        end: None,
+        warrant: Arc::new(warrant),
     }
 }
 
 fn ended(cause: EndCause) -> TokenRecord {
-    TokenRecord { end: Some(End { cause, at: NOW, reason: None }), ..token("acme", "repos", None) }
+    token("acme", "repos", None).ended(End { cause, at: NOW, reason: None })
 }
 
 fn outcome(caller: &Caller, path: &str) -> String {
@@ -149,11 +152,9 @@ fn any_token() -> impl Strategy<Value = TokenRecord> {
     let organization = prop::sample::select(vec!["acme", "beta"]);
     let expires_at = prop::option::of(999_990i64..1_000_010);
     (scopes, allowed, organization, expires_at).prop_map(|(scopes, allowed, organization, expires_at)| {
-        TokenRecord {
-            scopes: Scopes::of(&scopes),
-            expires_at: expires_at.map(Timestamp::from_millis),
-            ..token(organization, "repos", allowed.as_deref())
-        }
+        let token = token(organization, "repos", allowed.as_deref());
+        let token = TokenRecord { expires_at: expires_at.map(Timestamp::from_millis), ..token };
+        token.with(|warrant| warrant.scopes = Scopes::of(&scopes))
     })
 }
 
@@ -167,11 +168,15 @@ proptest! {
         let kept: Vec<_> = full.scopes.iter().collect();
         let dropped = drop_scope.index(kept.len());
         let less = TokenRecord {
-            scopes: Scopes::of(&kept.iter().enumerate().filter(|(at, _)| *at != dropped).map(|(_, scope)| *scope).collect::<Vec<_>>()),
-            channels: if drop_channels { Some(Vec::new()) } else { full.channels.clone() },
             expires_at: full.expires_at.map(|at| Timestamp::from_millis(at.as_millis() - earlier)),
             ..full.clone()
         };
+        let less = less.with(|warrant| {
+            warrant.scopes = Scopes::of(&kept.iter().enumerate().filter(|(at, _)| *at != dropped).map(|(_, scope)| *scope).collect::<Vec<_>>());
+            if drop_channels {
+                warrant.channels = Some(Box::default());
+            }
+        });
         let permitted = |record: TokenRecord| outcome(&known(record), path).starts_with("permit");
         prop_assert!(permitted(full) || !permitted(less));
     }
@@ -201,12 +206,12 @@ fn any_minter() -> impl Strategy<Value = TokenRecord> {
         (Some("bob"), None),
         (None, Some("dev")),
     ]);
-    (any_token(), holder).prop_map(|(token, (user, group))| TokenRecord {
-        organization: "acme".into(),
-        expires_at: None,
-        user: user.map(str::to_owned),
-        group: group.map(str::to_owned),
-        ..token
+    (any_token(), holder).prop_map(|(token, (user, group))| {
+        TokenRecord { expires_at: None, ..token }.with(|warrant| {
+            warrant.organization = "acme".into();
+            warrant.user = user.map(Box::from);
+            warrant.group = group.map(Box::from);
+        })
     })
 }
 
@@ -241,7 +246,7 @@ proptest! {
 #[test]
 fn api_decision_table() {
     let plain = |scopes| known(token("acme", scopes, None));
-    let operator = known(TokenRecord { operator: true, ..token("acme", "api", None) });
+    let operator = known(token("acme", "api", None).with(|warrant| warrant.operator = true));
     let expired = known(TokenRecord { expires_at: Some(NOW), ..token("acme", "api", None) });
     let nobody = Caller::Anonymous { masked: true };
     let (read, write, groups, operate) = (Deed::Read, Deed::Write, Deed::ModifyGroups, Deed::Operate);

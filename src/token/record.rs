@@ -1,12 +1,14 @@
 //! What is known of a token: everything but its value.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::name::TokenName;
 use super::scope::Scopes;
 use crate::clock::Timestamp;
 
@@ -92,25 +94,6 @@ pub fn scoped_expiry(
 #[error("the token would expire at {0}, which has passed")]
 pub struct DeadAtBirth(pub Timestamp);
 
-/// A name that a token cannot have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a token's name must have 1 to 128 characters, none of them a control character, and no space at its ends"
-)]
-pub struct TokenNameError;
-
-/// Checks a token's name. It is for people: anaconda-client makes names such as `binstar_client:alice@laptop`.
-///
-/// # Errors
-///
-/// One that could not be printed or typed again.
-pub fn check_token_name(name: &str) -> Result<(), TokenNameError> {
-    let good = (1..=128).contains(&name.chars().count())
-        && !name.chars().any(char::is_control)
-        && name.trim() == name;
-    if good { Ok(()) } else { Err(TokenNameError) }
-}
-
 /// A word that the store should not contain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a known word here")]
@@ -147,38 +130,63 @@ pub struct End {
 }
 
 /// A token as the store keeps it, without its digest.
+///
+/// A million of them are in memory, so it has only what is a token's own, and its warrant is shared by those that have the same. Whether it
+/// is shared is a matter of memory and not of meaning: what the warrant says is read as if it were the record's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
     /// Its id.
     pub id: TokenId,
+    /// The name it was given; scoped tokens have one.
+    pub name: Option<TokenName>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// From when on it no longer serves by itself; `None` for never.
+    pub expires_at: Option<Timestamp>,
+    /// Whose it is and what it may do.
+    pub warrant: Arc<Warrant>,
+}
+
+/// All that tokens can have in common: whose they are and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warrant {
     /// Who uses it.
     pub kind: TokenKind,
     /// The id of its organization.
     pub organization_id: Uuid,
     /// The name of its organization.
     pub organization: Arc<str>,
-    /// The name it was given; scoped tokens have one.
-    pub name: Option<String>,
     /// The user it belongs to or acts as.
-    pub user: Option<String>,
+    pub user: Option<Box<str>>,
     /// The group it acts as, by name.
-    pub group: Option<String>,
+    pub group: Option<Box<str>>,
     /// How many times it was issued, this time included: for the organization, for its user, or under its name.
     pub generation: u32,
     /// What it may be used for.
     pub scopes: Scopes,
     /// The channels it is confined to; `None` for all that its organization may read.
-    pub channels: Option<Vec<String>>,
+    pub channels: Option<Box<[String]>>,
     /// True for an operator's, which acts in every organization.
     pub operator: bool,
     /// True for an API key: what a user's tools show to act as the user.
     pub api_key: bool,
-    /// When it was issued.
-    pub created_at: Timestamp,
-    /// From when on it no longer serves by itself; `None` for never.
-    pub expires_at: Option<Timestamp>,
     /// Its end by somebody's act.
-    pub end: Option<End>,
+    pub end: Option<Box<End>>,
+}
+
+impl Warrant {
+    /// True if there may be many tokens of this warrant: it is not of one user, and still holds.
+    pub fn is_common(&self) -> bool {
+        self.user.is_none() && self.end.is_none()
+    }
+}
+
+impl Deref for TokenRecord {
+    type Target = Warrant;
+
+    fn deref(&self) -> &Warrant {
+        &self.warrant
+    }
 }
 
 /// Whether a token serves.
@@ -209,7 +217,7 @@ impl TokenRecord {
     /// Only a reissue ends a token later than it is decided. Any other end has come, even if by the clock that reads `now` it has not:
     /// that clock is behind the one of the machine on which it was decided, and a revocation does not wait for it.
     pub fn state(&self, now: Timestamp) -> TokenState<'_> {
-        let ended = self.end.as_ref().filter(|end| end.at <= now || end.cause != EndCause::Replaced);
+        let ended = self.end.as_deref().filter(|end| end.at <= now || end.cause != EndCause::Replaced);
         let expired = self.expires_at.filter(|&at| at <= now);
         match (ended, expired) {
             (Some(end), Some(expiry)) if expiry < end.at => TokenState::Expired(expiry),
@@ -223,13 +231,25 @@ impl TokenRecord {
     #[must_use]
     pub fn cancelled(self, at: Timestamp) -> Self {
         let lived = self.state(at) == TokenState::Live;
-        let end = lived.then_some(End { cause: EndCause::SubscriptionEnded, at, reason: None });
-        Self { end: end.or(self.end), ..self }
+        if lived { self.ended(End { cause: EndCause::SubscriptionEnded, at, reason: None }) } else { self }
+    }
+
+    /// The token with this end by somebody's act.
+    #[must_use]
+    pub fn ended(self, end: End) -> Self {
+        self.with(|warrant| warrant.end = Some(Box::new(end)))
+    }
+
+    /// The token with what `change` makes of its warrant; other tokens' is left as it is.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Warrant)) -> Self {
+        change(Arc::make_mut(&mut self.warrant));
+        self
     }
 
     /// From when on it no longer serves, by whichever end comes first; `None` for never.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        let end = self.end.as_ref().map(|end| end.at);
+        let end = self.end.as_deref().map(|end| end.at);
         end.into_iter().chain(self.expires_at).min()
     }
 

@@ -1,5 +1,7 @@
 //! Tests of the token format, scopes and states.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -99,12 +101,10 @@ fn scopes_cover_what_lies_below_them() {
 }
 
 fn record(expires_at: Option<i64>, end: Option<(EndCause, i64)>) -> TokenRecord {
-    TokenRecord {
-        id: TokenId(uuid::Uuid::nil()),
+    let warrant = Warrant {
         kind: TokenKind::Site,
         organization_id: uuid::Uuid::nil(),
         organization: "acme".into(),
-        name: None,
         user: None,
         group: None,
         generation: 1,
@@ -112,9 +112,14 @@ fn record(expires_at: Option<i64>, end: Option<(EndCause, i64)>) -> TokenRecord 
         channels: None,
         operator: false,
         api_key: false,
+        end: end.map(|(cause, at)| Box::new(End { cause, at: Timestamp::from_millis(at), reason: None })),
+    };
+    TokenRecord {
+        id: TokenId(uuid::Uuid::nil()),
+        name: None,
         created_at: Timestamp::from_millis(0),
         expires_at: expires_at.map(Timestamp::from_millis),
-        end: end.map(|(cause, at)| End { cause, at: Timestamp::from_millis(at), reason: None }),
+        warrant: Arc::new(warrant),
     }
 }
 
@@ -152,6 +157,29 @@ proptest! {
             prop_assert!(bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'));
         }
         let _ = secret.digest();
+    }
+}
+
+#[test]
+fn token_record_shares_its_warrant_until_one_of_them_changes() {
+    let one = record(None, None);
+    let mut other = one.clone();
+    assert!(Arc::ptr_eq(&one.warrant, &other.warrant));
+    other = other.with(|warrant| warrant.user = Some("ann".into()));
+    assert_eq!((one.user.as_deref(), other.user.as_deref()), (None, Some("ann")));
+    let at = Timestamp::from_millis(1);
+    let other = other.ended(End { cause: EndCause::Revoked, at, reason: None });
+    assert!(one.warrant.is_common() && one.end.is_none() && other.ends_at() == Some(at));
+}
+
+#[test]
+fn token_name_is_what_it_was_made_of_short_or_long() {
+    for length in [0, 1, 21, 22, 23, 128, 256] {
+        for text in ["a".repeat(length), "ä".repeat(length / 2)] {
+            let name = TokenName::from(text.as_str());
+            assert_eq!(&*name, text);
+            assert_eq!((name.to_string(), format!("{name:?}")), (text.clone(), format!("{text:?}")));
+        }
     }
 }
 

@@ -42,7 +42,7 @@ use super::memory::Memory;
 use super::{Config, Lookup, Verdict};
 use crate::policy::{Rights, Standing};
 use crate::store::{Change, FeedPosition, Place, Reading, Subject};
-use crate::token::TokenDigest;
+use crate::token::{TokenDigest, Warrant};
 
 /// Everything remembered, and every question on its way.
 #[derive(Debug)]
@@ -88,12 +88,21 @@ struct Known {
 struct Organization {
     /// The position of its latest change.
     changed: AtomicI64,
-    /// The rights that were read last, so that tokens of the same rights hold them once: an organization may restrict a thousand channels.
-    rights: Mutex<Vec<Rights>>,
+    shared: Mutex<Shared>,
 }
 
-/// How many rights of one organization are held to be shared: its groups come in few combinations.
-const SHARED_RIGHTS_MAX: usize = 16;
+/// What was read last of one organization's tokens, so that those which have the same hold it once. It matters: an organization may restrict
+/// a thousand channels, and what a million tokens may do would take as much memory as they have themselves.
+#[derive(Debug, Default)]
+struct Shared {
+    rights: Vec<Rights>,
+    warrants: Vec<Arc<Warrant>>,
+    /// For warrants that are not shared themselves.
+    names: Vec<Arc<str>>,
+}
+
+/// How many of each are held to be shared: an organization's groups, and what its tokens may do, come in few combinations.
+const SHARED_MAX: usize = 16;
 
 /// How a question to the store ended.
 #[derive(Clone, Debug)]
@@ -205,7 +214,7 @@ impl Era {
                 Subject::Organization(id) => {
                     let organization = self.organization(*id);
                     organization.changed.fetch_max(change.position.as_number(), Ordering::SeqCst);
-                    organization.rights().clear();
+                    *organization.shared() = Shared::default();
                 }
             }
         }
@@ -222,7 +231,7 @@ impl Era {
         match reading.standing {
             Some(mut standing) => {
                 let organization = self.organization(standing.token.organization_id);
-                organization.share(&mut standing.rights);
+                organization.share(&mut standing);
                 let standing = Arc::new(standing);
                 let position = reading.position.as_number();
                 let known = Known { standing: Arc::clone(&standing), position, organization };
@@ -271,23 +280,37 @@ impl Progress {
 }
 
 impl Organization {
-    /// Lets `rights` be the ones that another token has, where they are equal.
-    fn share(&self, rights: &mut Rights) {
-        if rights.is_empty() {
-            return;
+    /// Lets the rights and the warrant of a token be the ones that another token has, where they are equal.
+    fn share(&self, standing: &mut Standing) {
+        let mut shared = self.shared();
+        if !standing.rights.is_empty() {
+            share(&mut standing.rights, &mut shared.rights);
         }
-        let mut shared = self.rights();
-        if let Some(same) = shared.iter().find(|shared| *shared == rights) {
-            *rights = same.clone();
-            return;
+        let warrant = &mut standing.token.warrant;
+        if warrant.is_common() {
+            share(warrant, &mut shared.warrants);
+        } else {
+            share(&mut Arc::make_mut(warrant).organization, &mut shared.names);
         }
-        if shared.len() >= SHARED_RIGHTS_MAX {
-            shared.remove(0);
-        }
-        shared.push(rights.clone());
     }
 
-    fn rights(&self) -> MutexGuard<'_, Vec<Rights>> {
-        self.rights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Lets `one` be its equal among `shared`, or be the latest of them.
+fn share<T: Clone + PartialEq>(one: &mut T, shared: &mut Vec<T>) {
+    match shared.iter().find(|shared| *shared == one) {
+        Some(same) => *one = same.clone(),
+        None => {
+            if shared.len() >= SHARED_MAX {
+                shared.remove(0);
+            }
+            shared.push(one.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -375,6 +375,8 @@ async fn tokens_of_the_same_groups_hold_their_rights_once() {
         right => panic!("{right:?}"),
     });
     assert_eq!(a, b);
+    let [a, b] = [0, 1].map(|index| &standings[index].token.warrant);
+    assert!(Arc::ptr_eq(a, b), "{a:?} {b:?}");
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ impl Maker {
     /// The channels that the token is confined to: those of the token that makes it.
     fn channels(&self) -> Option<Vec<String>> {
         match self {
-            Self::Token(standing) => standing.token.channels.clone(),
+            Self::Token(standing) => standing.token.channels.as_deref().map(<[_]>::to_vec),
             Self::Person(..) | Self::SignedIn { .. } => None,
         }
     }

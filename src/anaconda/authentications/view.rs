@@ -39,7 +39,7 @@ impl AuthenticationView {
 /// What a token is called here: its name, or what it is where it has none.
 pub(super) fn name_of(record: &TokenRecord) -> String {
     match (&record.name, record.kind) {
-        (Some(name), _) => name.clone(),
+        (Some(name), _) => name.to_string(),
         (None, TokenKind::Site) => format!("site token of {}", record.organization),
         (None, _) => format!("individual token of {}", record.organization),
     }

@@ -16,7 +16,7 @@ fn person(record: TokenRecord, user: Option<&User>) -> String {
 }
 
 fn of_ann(scopes: &str) -> TokenRecord {
-    TokenRecord { user: Some("ann".into()), ..token("acme", scopes, None) }
+    token("acme", scopes, None).with(|warrant| warrant.user = Some("ann".into()))
 }
 
 fn user(name: &str, disabled: bool) -> User {
@@ -31,12 +31,13 @@ fn user(name: &str, disabled: bool) -> User {
 
 #[test]
 fn person_decision_table() {
-    let api_key = TokenRecord { api_key: true, ..of_ann("conda:download") };
-    let individual = TokenRecord { kind: TokenKind::Individual, name: None, ..of_ann("repos") };
+    let api_key = of_ann("conda:download").with(|warrant| warrant.api_key = true);
+    let individual =
+        TokenRecord { name: None, ..of_ann("repos") }.with(|warrant| warrant.kind = TokenKind::Individual);
     let (ann, disabled, other) = (user("ann", false), user("ann", true), user("bob", true));
-    let confined = |channels: &[&str]| TokenRecord {
-        channels: Some(channels.iter().map(|&name| name.to_owned()).collect()),
-        ..of_ann("repos")
+    let confined = |channels: &[&str]| {
+        let channels = channels.iter().map(|&name| name.to_owned()).collect();
+        of_ann("repos").with(|warrant| warrant.channels = Some(channels))
     };
     for (name, record, user, expected) in [
         ("API key", api_key.clone(), Some(&ann), "ann of acme"),
@@ -53,22 +54,28 @@ fn person_decision_table() {
         ("token confined to nothing", confined(&[]), None, "scope"),
         (
             "site token",
-            TokenRecord { kind: TokenKind::Site, name: None, ..token("acme", "repos", None) },
+            TokenRecord { name: None, ..token("acme", "repos", None) }
+                .with(|warrant| warrant.kind = TokenKind::Site),
             None,
             "nobody's",
         ),
         ("machine's token", token("acme", "all", None), None, "nobody's"),
         (
             "group's token",
-            TokenRecord { group: Some("dev".into()), ..token("acme", "repos", None) },
+            token("acme", "repos", None).with(|warrant| warrant.group = Some("dev".into())),
             None,
             "nobody's",
         ),
-        ("operator's token", TokenRecord { operator: true, ..token("acme", "all", None) }, None, "nobody's"),
+        (
+            "operator's token",
+            token("acme", "all", None).with(|warrant| warrant.operator = true),
+            None,
+            "nobody's",
+        ),
         ("expired API key", TokenRecord { expires_at: Some(NOW), ..api_key.clone() }, Some(&ann), "expired"),
         (
             "ended",
-            TokenRecord { user: Some("ann".into()), ..ended(EndCause::UserDisabled) },
+            ended(EndCause::UserDisabled).with(|warrant| warrant.user = Some("ann".into())),
             Some(&disabled),
             "user_disabled",
         ),
@@ -88,7 +95,7 @@ fn person_decision_table() {
 
 #[test]
 fn person_mints_what_they_are_and_no_more() {
-    let api_key = TokenRecord { api_key: true, ..of_ann("conda:download") };
+    let api_key = of_ann("conda:download").with(|warrant| warrant.api_key = true);
     let person = decide_person(&known(api_key), None, NOW).unwrap();
     let mint = |scopes: &str, holder| Mint { scopes: scopes.parse().unwrap(), channels: None, holder };
     assert_eq!(person.own_scopes(), "repos".parse().unwrap());
@@ -116,11 +123,14 @@ proptest! {
     /// Whatever a person makes reads nothing that their own individual token would not, unless the token that they showed does.
     #[test]
     fn persons_gain_nothing_by_minting(shown in any_minter(), made in any_minter(), is_key in any::<bool>()) {
-        let shown = TokenRecord { api_key: is_key && shown.user.is_some(), ..shown };
+        let shown = shown.with(|warrant| warrant.api_key = is_key && warrant.user.is_some());
         if let Ok(person) = decide_person(&known(shown.clone()), None, NOW)
             && check_mint(person.minter(), &as_wish(&made)).is_ok()
         {
-            let own = TokenRecord { scopes: "repos".parse().unwrap(), channels: None, ..shown.clone() };
+            let own = shown.clone().with(|warrant| {
+                warrant.scopes = "repos".parse().unwrap();
+                warrant.channels = None;
+            });
             let mut within = rights(&own);
             if !shown.api_key {
                 within.extend(rights(&shown));

@@ -136,7 +136,7 @@ pub(super) fn token(record: &TokenRecord) -> Value {
     let end = record.end.as_ref();
     let mut token = json!({
         "kind": record.kind.as_str(),
-        "name": record.name,
+        "name": record.name.as_deref(),
         "group": record.group,
         "generation": record.generation,
         "scopes": record.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ use crate::account::{Organization, Permission, Seat, Subscription, User};
 use crate::auth::Carrier;
 use crate::clock::Timestamp;
 use crate::store::{LastUse, Refused, Used};
-use crate::token::{End, EndCause, TokenDigest, TokenId, TokenRecord};
+use crate::token::{End, EndCause, TokenDigest, TokenId, TokenName, TokenRecord, Warrant};
 
 /// The columns that [`token`] reads, of `tokens` as `t` and `organizations` as `o`. A token ends with the subscription that it was issued
 /// under, which its own row does not tell.
@@ -47,26 +47,29 @@ pub(super) fn token(row: &Row) -> Result<TokenRecord, sqlx::Error> {
             } else {
                 cause.parse().map_err(decode)?
             };
-            Some(End { cause, at, reason: row.read("end_reason")? })
+            Some(Box::new(End { cause, at, reason: row.read("end_reason")? }))
         }
         _ => None,
     };
-    let record = TokenRecord {
-        id: TokenId(uuid(row, "id")?),
+    let warrant = Warrant {
         kind: row.read::<String>("kind")?.parse().map_err(decode)?,
         organization_id: uuid(row, "organization_id")?,
-        organization: Arc::from(row.read::<String>("organization")?),
-        name: row.read("name")?,
-        user: row.read("user_name")?,
-        group: row.read("group_name")?,
+        organization: Arc::from(row.read::<&str>("organization")?),
+        user: row.read::<Option<&str>>("user_name")?.map(Box::from),
+        group: row.read::<Option<&str>>("group_name")?.map(Box::from),
         generation: row.count("generation")?,
         scopes: row.read::<String>("scopes")?.parse().map_err(decode)?,
         channels: channels.map(|json| serde_json::from_str(&json)).transpose().map_err(decode)?,
         operator: row.is("operator")?,
         api_key: row.is("api_key")?,
+        end,
+    };
+    let record = TokenRecord {
+        id: TokenId(uuid(row, "id")?),
+        name: row.read::<Option<&str>>("name")?.map(TokenName::from),
         created_at: Timestamp::from_millis(row.read("created_at")?),
         expires_at: time(row, "expires_at")?,
-        end,
+        warrant: Arc::new(warrant),
     };
     Ok(match time(row, "cancelled_at")? {
         Some(at) => record.cancelled(at),

@@ -122,8 +122,9 @@ async fn individual(
     .await?;
     let found = rows.iter().map(row::token_and_digest).collect::<Result<Found, _>>()?;
     let is_full = rows.len() >= TOKENS_PER_CALL as usize;
-    let last = found.last().filter(|_| is_full).and_then(|(last, _)| last.user.clone());
-    Ok((found, last.map(Which::Behind)))
+    let last = found.last().filter(|_| is_full).and_then(|(last, _)| last.user.as_deref());
+    let rest = last.map(|user| Which::Behind(user.to_owned()));
+    Ok((found, rest))
 }
 
 /// Sets the expiry of those that have another one.

@@ -1,6 +1,7 @@
 //! Tokens.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,7 +20,8 @@ use crate::store::{
     Version,
 };
 use crate::token::{
-    End, EndCause, TokenDigest, TokenId, TokenRecord, TokenState, check_token_name, mask_values,
+    End, EndCause, TokenDigest, TokenId, TokenName, TokenRecord, TokenState, Warrant, check_token_name,
+    mask_values,
 };
 
 impl Store {
@@ -325,22 +327,25 @@ pub(super) async fn insert(
             (token.expires_at, replaced)
         }
     };
-    let record = TokenRecord {
-        id: token.api_key.unwrap_or_else(|| TokenId(Uuid::new_v4())),
+    let warrant = Warrant {
         kind: token.purpose.kind(),
         organization_id: organization.id,
         organization: organization.name.into(),
-        name: token.purpose.name().map(str::to_owned),
-        user: token.purpose.user().map(str::to_owned),
-        group: group.as_ref().map(|group| group.name.clone()),
+        user: token.purpose.user().map(Box::from),
+        group: group.as_ref().map(|group| group.name.as_str().into()),
         generation: generation(change.session(), organization.id, &token.purpose).await?,
         scopes: token.scopes,
-        channels: token.channels.clone(),
+        channels: token.channels.as_deref().map(Box::from),
         operator: token.purpose.is_operators(),
         api_key: token.api_key.is_some(),
+        end: None,
+    };
+    let record = TokenRecord {
+        id: token.api_key.unwrap_or_else(|| TokenId(Uuid::new_v4())),
+        name: token.purpose.name().map(TokenName::from),
         created_at: now,
         expires_at,
-        end: None,
+        warrant: Arc::new(warrant),
     };
     insert_row(change.session(), &record, group.map(|group| group.id), digest).await?;
     change.tell(Subject::Token(*digest)).await?;
@@ -423,7 +428,7 @@ pub(super) async fn end_of_user(
     .bind(&end.reason)
     .execute(change.session())
     .await?;
-    let ended = |row| Ok(TokenRecord { end: Some(end.clone()), ..row::token(row)? });
+    let ended = |row| Ok(row::token(row)?.ended(end.clone()));
     rows.iter().map(ended).collect()
 }
 
@@ -552,8 +557,8 @@ async fn insert_row(
     .bind(digest)
     .bind(record.kind.as_str())
     .bind(record.organization_id)
-    .bind(&record.name)
-    .bind(&record.user)
+    .bind(record.name.as_deref())
+    .bind(record.user.as_deref())
     .bind(group)
     .bind(record.generation)
     .bind(record.scopes.to_string())
@@ -583,7 +588,7 @@ pub(super) async fn set_end(
         .execute(change.session())
         .await?;
     change.tell(Subject::Token(*digest)).await?;
-    Ok(TokenRecord { end: Some(end.clone()), ..record })
+    Ok(record.ended(end.clone()))
 }
 
 /// The word that is kept of a cause: what ended with its user was revoked, to a gate that does not know better.

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::random::Random;
 use crate::clock::Timestamp;
-use crate::policy::{Rights, Standing};
+use crate::policy::Standing;
 use crate::store::{Change, Changes, FeedPosition, Place, Reading, StoreError, Subject};
-use crate::token::{End, EndCause, Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord};
+use crate::token::{End, EndCause, Scope, Scopes, TokenDigest, TokenId, TokenKind, TokenRecord, Warrant};
 
 pub(in crate::verify) const POLL_INTERVAL: Duration = Duration::from_millis(250);
 pub(in crate::verify) const QUERY_TIMEOUT: Duration = Duration::from_millis(400);
@@ -94,26 +94,27 @@ impl World {
         let token = self.tokens.get(digest).filter(|token| token.issued <= position)?;
         let ended = token.ended.is_some_and(|ended| ended <= position);
         let at = Timestamp::from_millis(0);
-        Some(Standing {
-            token: TokenRecord {
-                id: TokenId(Uuid::nil()),
-                kind: TokenKind::Scoped,
-                organization_id: token.organization,
-                organization: "acme".into(),
-                name: None,
-                user: None,
-                group: None,
-                generation: 1,
-                scopes: Scopes::of(&[Scope::Repos]),
-                channels: None,
-                operator: false,
-                api_key: false,
-                created_at: at,
-                expires_at: None,
-                end: ended.then_some(End { cause: EndCause::Revoked, at, reason: None }),
-            },
-            rights: Rights::default(),
-        })
+        let warrant = Warrant {
+            kind: TokenKind::Scoped,
+            organization_id: token.organization,
+            organization: "acme".into(),
+            user: None,
+            group: None,
+            generation: 1,
+            scopes: Scopes::of(&[Scope::Repos]),
+            channels: None,
+            operator: false,
+            api_key: false,
+            end: ended.then(|| Box::new(End { cause: EndCause::Revoked, at, reason: None })),
+        };
+        let token = TokenRecord {
+            id: TokenId(Uuid::nil()),
+            name: None,
+            created_at: at,
+            expires_at: None,
+            warrant: Arc::new(warrant),
+        };
+        Some(token.into())
     }
 
     /// The answer of a replica, where the store may use it: it has reached what the watch was told lately.

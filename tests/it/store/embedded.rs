@@ -270,7 +270,7 @@ async fn acknowledged_changes_survive_a_kill() {
     }
     drop(begun);
     let record = after.open().await.token(issued.id).await.unwrap().unwrap();
-    assert_eq!(record.end, Some(revoked(NOW)));
+    assert_eq!(record.end.as_deref(), Some(&revoked(NOW)));
     // What was not committed is not there.
     assert_eq!(after.open().await.organization("default").await.unwrap(), None);
 }
@@ -349,7 +349,7 @@ async fn database_of_the_first_schema_is_migrated_with_its_data() {
         ("scoped", 2, None),
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
-    assert_eq!(tokens[1].channels, Some(vec!["x".to_owned()]));
+    assert_eq!(tokens[1].channels.as_deref(), Some(&["x".to_owned()][..]));
     assert_eq!(tokens[1].end.as_ref().unwrap().reason.as_deref(), Some("leaked"));
     assert_eq!(tokens[2].expires_at.map(Timestamp::as_millis), Some(90));
     let changes = store.changes_since(FeedPosition::from_number(1), 10).await.unwrap();

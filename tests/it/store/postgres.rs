@@ -353,7 +353,7 @@ async fn replica_answers_while_it_is_not_behind() {
     assert!(told(&watch.poll().await.unwrap(), &["a", "b"]));
     let revoked_now = look_up("a").await;
     assert!(!is_by_standby(&revoked_now));
-    assert_eq!(revoked_now.standing.unwrap().token.end, Some(revoked(NOW)));
+    assert_eq!(revoked_now.standing.unwrap().token.end.as_deref(), Some(&revoked(NOW)));
 
     standby.kill();
     assert!(look_up("a").await.standing.is_some(), "without it the primary answers");
@@ -394,7 +394,7 @@ async fn replica_of_a_lost_history_does_not_answer() {
     watch.poll().await.unwrap();
     assert_eq!(store.position().await.unwrap().as_number(), 2, "the position is the standby's");
     let reading = store.token_by_digest(&digest("a")).await.unwrap();
-    assert_eq!(reading.standing.unwrap().token.end, Some(revoked(NOW)));
+    assert_eq!(reading.standing.unwrap().token.end.as_deref(), Some(&revoked(NOW)));
 }
 
 /// An address behind which the server changes, as behind a name or a virtual address.
