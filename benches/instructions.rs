@@ -229,6 +229,8 @@ fn admit_often(times: u64) {
                 channels: None,
                 expires_at: Some(clock.now().plus(Duration::from_secs(3_600))),
                 imported: false,
+                api_key: None,
+                replaces_namesake: false,
             };
             let (digest, now) = (minted.digest(), clock.now());
             store.insert_token(&token, &digest, &Actor::gate(), now, Duration::ZERO).await.unwrap();

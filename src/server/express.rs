@@ -28,7 +28,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 
 use self::head::{Head, Parsed, Wanted};
@@ -231,13 +231,14 @@ where
     let mut piece = Bytes::new();
     while left != Some(0) {
         // The head waits for the first piece, but not for a piece that is not there.
-        let next = poll_fn(|cx| match poll_frame(body.as_mut(), cx) {
-            Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending if !pending.is_empty() => Poll::Ready(None),
-            Poll::Pending if is_gone(transport, buffer, cx) => {
+        let next = poll_fn(|cx| match body.as_mut().as_pin_mut().map(|body| body.poll_frame(cx)) {
+            Some(Poll::Ready(frame)) => Poll::Ready(Some(frame)),
+            None => Poll::Ready(Some(None)),
+            Some(Poll::Pending) if !pending.is_empty() => Poll::Ready(None),
+            Some(Poll::Pending) if is_gone(transport, buffer, cx) => {
                 Poll::Ready(Some(Some(Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()))))
             }
-            Poll::Pending => Poll::Pending,
+            Some(Poll::Pending) => Poll::Pending,
         });
         let Some(frame) = next.await else {
             write(transport, &mut pending, &mut piece).await?;
@@ -282,13 +283,6 @@ where
     }
     write(transport, &mut pending, &mut piece).await?;
     flush(transport).await
-}
-
-fn poll_frame<B: Body>(
-    body: Pin<&mut Option<B>>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-    body.as_pin_mut().map_or(Poll::Ready(None), |body| body.poll_frame(cx))
 }
 
 /// Writes the head, and then the piece.

@@ -101,9 +101,8 @@ fn is(field: &httparse::Header<'_>, name: &str) -> bool {
 
 /// `1*DIGIT`, without the room for another meaning that signs and spaces give.
 fn decimal(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().map(|byte| byte.checked_sub(b'0').filter(|digit| *digit < 10));
-    let number =
-        digits.fold(Some(0_u64), |number, digit| number?.checked_mul(10)?.checked_add(digit?.into()));
+    let mut digits = text.iter().map(|byte| byte.checked_sub(b'0').filter(|digit| *digit < 10));
+    let number = digits.try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(digit?.into()));
     number.filter(|_| !text.is_empty())
 }
 
