@@ -8,10 +8,11 @@
 //! | figure | of what |
 //! | --- | --- |
 //! | `admission` | parse, extract, digest, recall, decide for one of 256 known tokens |
-//! | `request` | the program itself, everything that it does for 1 KiB over a connection that is kept, upstream included |
+//! | `request` | the program itself: all that a connection's task does for 1 KiB over a connection that is kept, the upstream asked each time |
 //!
 //! Each is counted twice, for some and for twice as many, by processes that do nothing else; the difference is free of how they start and end.
-//! Instructions of all threads count, those of the kernel do not. The program gets one CPU, and so one worker, on any machine.
+//! Instructions of the kernel do not count. The program gets one CPU, and so one worker, on any machine. Of a request only what happens within
+//! its connection's task counts: what the program does besides, such as reading the store's feed, goes by the clock.
 //!
 //! What the figures depend on besides our code: the compiler and the dependencies (both are the repository's; a new one of either may need a new
 //! baseline), and the C library. Valgrind shows the same processor to programs on any machine with AVX2, so that libraries choose the
@@ -102,8 +103,10 @@ fn counts() -> Counts {
     one.set(0);
     sched_setaffinity(None, &one).unwrap();
     let each = |count: &dyn Fn(u64) -> u64, times: u64| (count(2 * times) - count(times)) / times;
-    let admission =
-        each(&|times| callgrind(&[own_path(), "admit".into(), times.to_string()], |_, _| ()), ADMISSIONS);
+    let admission = each(
+        &|times| callgrind(&[own_path(), "admit".into(), times.to_string()], None, |_, _| ()),
+        ADMISSIONS,
+    );
     let request = each(&requests, REQUESTS);
     Counts::from([("admission".to_owned(), admission), ("request".to_owned(), request)])
 }
@@ -112,10 +115,15 @@ fn own_path() -> String {
     std::env::current_exe().unwrap().to_str().unwrap().to_owned()
 }
 
-/// The instructions of a program; `meanwhile` gets it, and what it says, while it runs.
-fn callgrind(program: &[String], meanwhile: impl FnOnce(&Child, &mpsc::Receiver<String>)) -> u64 {
+/// The instructions of a program, or those of one function and all that it calls; `meanwhile` gets it, and what it says, while it runs.
+fn callgrind(
+    program: &[String],
+    within: Option<&str>,
+    meanwhile: impl FnOnce(&Child, &mpsc::Receiver<String>),
+) -> u64 {
     let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).args(program);
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.args(within.map(|function| format!("--toggle-collect={function}"))).args(program);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Its log is read all the time: if it had to drop lines, it would do less.
@@ -142,7 +150,8 @@ fn requests(times: u64) -> u64 {
     );
     fs::write(&config, lines).unwrap();
     let program = [env!("CARGO_BIN_EXE_channelgate"), "--config", config.to_str().unwrap(), "serve"];
-    callgrind(&program.map(str::to_owned), |gate, said| {
+    // What goes on besides goes by the clock, and so by how busy the machine is.
+    callgrind(&program.map(str::to_owned), Some(CONNECTION), |gate, said| {
         let ready = said
             .iter()
             .find_map(|line| Some(line.split_once("channelgate ready data=http://")?.1.to_owned()));
@@ -252,6 +261,8 @@ fn admit_often(times: u64) {
     });
 }
 
+/// Polls a connection's task.
+const CONNECTION: &str = "channelgate::server::accept::connection::*";
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.json");
 const TOLERANCE: f64 = 0.05;
 const TOKENS: usize = 256;

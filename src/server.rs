@@ -176,7 +176,8 @@ pub struct Config {
     pub drain_window: Duration,
     /// How long running responses may go on after shutdown began. Default 30 s.
     pub drain_timeout: Duration,
-    /// Whether bodies may pass to plain HTTP/1 clients inside the kernel. Default: where it is worth it.
+    /// Whether usual HTTP/1.1 requests are answered without hyper, and bodies may pass to plain HTTP/1 clients inside the kernel. Default: where
+    /// it is worth it.
     pub fast_paths: FastPaths,
 }
 
