@@ -178,7 +178,7 @@ fn push_decimal(line: &mut String, number: u64) {
     push_padded(line, number, 1);
 }
 
-/// The number's decimal digits, at least `width` of them. `fmt` takes four times as many instructions, for six numbers a line.
+/// The number's decimal digits, at least `width` of them.
 fn push_padded(line: &mut String, number: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut rest = number;

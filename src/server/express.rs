@@ -1,7 +1,6 @@
 //! The short way: usual HTTP/1.1 requests, answered without hyper as long as a connection brings nothing else.
 //!
-//! hyper, with what has to stand around it, takes some twenty thousand instructions for a request that is a line and three fields, and a
-//! proxy's own work is little more. A connection begins here, and as soon as it brings a head that is not usual (`head.rs`), what has been
+//! hyper, and what has to stand around it, is much of what a small request costs. A connection begins here, and as soon as it brings a head that is not usual (`head.rs`), what has been
 //! read of it goes to hyper from that head's first byte on, and hyper keeps the connection. So this never has to refuse anything; limits,
 //! deadlines and the end of connections are those of [`Activity`], as on the long way. `tests/it/server` holds for both.
 //!
@@ -266,7 +265,7 @@ where
             body.set(None);
         }
         if piece.len() <= COPIED_BYTES_MAX && !is_blank(&piece) {
-            // One slice costs the system less than two.
+            // One slice is less for the system to look at than two.
             pending.extend_from_slice(&piece);
             piece.clear();
         }

@@ -3,8 +3,8 @@
 //! Memory is an account of the disk and never the truth: another process may add and remove objects. It never does I/O; whoever holds it
 //! locked must not drop an [`Opened`], whose end is noted here: what is let go of is in [`Residents::take_parting`] until it is unlocked.
 //!
-//! What was used lately stays open, so that the next request for it does not open it and read its footer again, which takes a blocking thread
-//! and ten times as long as the rest of a hit. That is no use: such an object is evicted like any other.
+//! What was used lately stays open, so that the next request for it does not open it and read its footer again, which takes a blocking thread.
+//! That is no use: such an object is evicted like any other.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
