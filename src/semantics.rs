@@ -7,6 +7,7 @@ mod cache_control;
 mod conditions;
 mod content_type;
 mod freshness;
+mod host;
 mod range;
 mod validators;
 
@@ -14,6 +15,7 @@ pub use cache_control::CacheControl;
 pub use conditions::{Conditions, Precondition};
 pub use content_type::content_type;
 pub use freshness::{Freshness, Patience};
+pub use host::is_plain_host;
 pub use range::{ByteRange, RangeError, Span};
 pub use validators::{EntityTag, Validators, http_date, parse_http_date};
 

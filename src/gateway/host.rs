@@ -8,6 +8,8 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Version};
 
+use crate::semantics::is_plain_host;
+
 /// What is wrong with a request's `Host`. The sentence fits after "The request is malformed: it ".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
@@ -43,20 +45,9 @@ pub fn check(request: &Parts) -> Result<(), HostError> {
 
 /// `uri-host [ ":" port ]`; the host may be empty (RFC 3986 section 3.2.2), a user may not stand before it.
 fn is_host(value: &HeaderValue) -> bool {
-    is_plain(value.as_bytes())
+    is_plain_host(value.as_bytes())
         || value.is_empty()
         || (!value.as_bytes().contains(&b'@') && Authority::try_from(value.as_bytes()).is_ok())
-}
-
-/// True for letters, digits, dots and hyphens, with or without digits for a port: nearly every host there is, known as one without a parser.
-fn is_plain(value: &[u8]) -> bool {
-    let mut parts = value.splitn(2, |&byte| byte == b':');
-    let is_name = |name: &[u8]| {
-        !name.is_empty()
-            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-    };
-    let is_port = |port: &[u8]| (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
-    parts.next().is_some_and(is_name) && parts.next().is_none_or(is_port)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::ops::Range;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::semantics::is_plain_host;
+
 /// What the bytes that have come so far are.
 #[derive(Debug)]
 pub(super) enum Parsed {
@@ -137,17 +139,6 @@ fn is_plain_path(path: &str) -> bool {
             ))
     };
     path.starts_with('/') && !path.bytes().fold(false, |any, byte| any | is_odd(byte))
-}
-
-/// True for a name or an IPv4 address, with or without a port.
-fn is_plain_host(value: &[u8]) -> bool {
-    let (name, port) = match value.iter().rposition(|byte| *byte == b':') {
-        Some(at) => (value.get(..at).unwrap_or_default(), value.get(at + 1..).unwrap_or_default()),
-        None => (value, &b"80"[..]),
-    };
-    let is_name = !name.is_empty()
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    is_name && (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// More fields are hyper's to refuse.

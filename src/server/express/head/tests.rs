@@ -79,6 +79,7 @@ fn what_hyper_is_to_judge_is_unusual() {
         "Host: a:\r\n",
         "Host: a:x\r\n",
         "Host: u@a\r\n",
+        "Host: a:99999\r\n",
     ] {
         assert!(matches!(parse(&format!("GET / HTTP/1.1\r\n{host}\r\n")), Parsed::Unusual), "{host:?}");
     }
