@@ -21,4 +21,4 @@ mod token_install;
 mod tools;
 mod visitor;
 
-pub(crate) use self::provider::Provider;
+pub(crate) use self::provider::{Provider, packages as provider_packages};

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::anaconda::Provider;
+use crate::anaconda::{Provider, provider_packages};
+use crate::venv;
 
 /// A gate on ports of its own choosing, serving the fixture channel as the private channels `demo` and `team/demo` and the public
 /// channel `demo-public`. Ends with its last owner, and must then end well.
@@ -303,7 +304,22 @@ fn run(config: &Path, directory: &Path, arguments: &[&str], line: &str) -> Vec<u
     output.stdout
 }
 
+/// Fetches what the clients and the provider are made of, once, and has it written to the disk: a gate that ran meanwhile would wait for
+/// that with its own little writes, longer than it lets anybody wait.
+fn make_everything() {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        venv::python();
+        venv::schemathesis();
+        venv::anaconda();
+        venv::browser();
+        provider_packages();
+        rustix::fs::sync();
+    });
+}
+
 fn binary(config: &Path, directory: &Path) -> Command {
+    make_everything();
     let mut command = Command::new(env!("CARGO_BIN_EXE_channelgate"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANNELGATE_")) {
         command.env_remove(name);

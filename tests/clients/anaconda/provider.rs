@@ -76,7 +76,7 @@ fn line(said: &mut BufReader<ChildStdout>) -> String {
 }
 
 /// The directory with the packages and the program.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/oidc");
     let files = ["package.json", "package-lock.json", "provider.mjs"]
         .map(|name| (name, fs::read(sources.join(name)).unwrap()));
