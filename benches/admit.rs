@@ -148,7 +148,7 @@ async fn read(verifier: &Verifier, digests: &Arc<[TokenDigest]>) {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(digest) = digests.get(number) else { break };
-                    verifier.lookup(digest).await.unwrap();
+                    verifier.lookup(digest, None).await.unwrap();
                     tell("read", number + 1, digests.len());
                 }
             })
@@ -212,7 +212,8 @@ async fn bench(tokens: usize) {
             let path = &shuffled[step * path_bytes..(step + 1) * path_bytes];
             step = (step + 1) % tokens;
             let target = RequestTarget::parse(path).unwrap();
-            let admission = admit(&target, &headers, &channels, &verifier, clock.now()).await.unwrap();
+            let admission =
+                admit(&target, &headers, &channels, &verifier, (None, clock.now())).await.unwrap();
             assert!(black_box(admission).decision.is_ok());
         }
         rounds.push(began.elapsed().as_nanos() as f64 / round as f64);

@@ -243,7 +243,7 @@ fn admit_often(times: u64) {
             };
             let (digest, now) = (minted.digest(), clock.now());
             store.insert_token(&token, &digest, &Actor::gate(), now, Duration::ZERO).await.unwrap();
-            verifier.lookup(&digest).await.unwrap();
+            verifier.lookup(&digest, None).await.unwrap();
             paths.push(format!("/t/{}/conda-forge/linux-64/numpy-2.4.0-py313h1_0.conda", minted.expose()));
         }
         let channels =
@@ -255,7 +255,8 @@ fn admit_often(times: u64) {
         let headers = HeaderMap::new();
         for time in 0..times {
             let target = RequestTarget::parse(&paths[time as usize % TOKENS]).unwrap();
-            let admission = admit(&target, &headers, &channels, &verifier, clock.now()).await.unwrap();
+            let admission =
+                admit(&target, &headers, &channels, &verifier, (None, clock.now())).await.unwrap();
             assert!(black_box(admission).decision.is_ok());
         }
     });

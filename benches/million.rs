@@ -225,7 +225,7 @@ impl Place {
         for digest in &digests {
             let began = Instant::now();
             assert!(verifier.recall(digest).is_none(), "it was not asked for yet");
-            assert!(matches!(verifier.lookup(digest).await.unwrap(), Lookup::Known(_)));
+            assert!(matches!(verifier.lookup(digest, None).await.unwrap(), Lookup::Known(_)));
             samples.push(began.elapsed());
         }
         figures.push(("cold lookup by digest".to_owned(), median(samples)));

@@ -108,8 +108,9 @@ impl App {
         let routing = parts::routing(config, routes, &indexes, config.cache.enabled);
         let surroundings = parts::surroundings(&routing);
 
-        let data = Bound::bind(config.listen.address)?;
-        let admin = Bound::bind(config.admin.address)?;
+        let limits = parts::server(config);
+        let data = Bound::bind(config.listen.address, &limits)?;
+        let admin = Bound::bind(config.admin.address, &limits)?;
         let (data_address, admin_address) = (data.local_addr(), admin.local_addr());
         let tools = parts::tools(config, &routing, data_address);
         // After everything that usually fails: the words of the first start are said once, and only by a gate that starts.
@@ -176,7 +177,6 @@ impl App {
             }),
         ];
         companions.push(tokio::spawn(indexes.cache().disk().clone().keep(begun())));
-        let limits = parts::server(config);
         let meters = |plane| server::Meters::register(metrics.registry(), plane);
         let data_plane = tokio::spawn(server::serve(
             data,

@@ -23,9 +23,9 @@ mod verdict;
 pub mod view;
 
 pub use asker::{Asker, Shown};
-pub use client_address::{X_FORWARDED_FOR, client_address};
+pub use client_address::{X_FORWARDED_FOR, client_address, network};
 pub use ending::Ending;
 pub use package_entry::PackageEntry;
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use request_id::{RequestId, RequestIds, shown_method};
-pub use verdict::Verdict;
+pub use verdict::{Verdict, WRONG};

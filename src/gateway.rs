@@ -235,7 +235,12 @@ impl Gateway {
     ) -> Result<Served, Refusal> {
         let channels = routing.routes.channels();
         let decided_at = self.clock.uptime();
-        let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now()).await?;
+        let by = (Some(receipt.client()), self.clock.now());
+        let admission = admission::admit(target, headers, channels, &self.verifier, by);
+        let admission = admission.await.map_err(|error| {
+            let kind = channels.locate(target).location.file().map(|file| file.kind());
+            Refusal::undecided(error, kind)
+        })?;
         let Admission { carrier, caller, digest, decision } = admission;
         receipt.caller(carrier, &caller);
         let permit = decision.map_err(Refusal::Denied)?;
@@ -250,7 +255,8 @@ impl Gateway {
         };
         if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
-            let admission = admission::admit(target, headers, channels, &self.verifier, self.clock.now());
+            let by = (Some(receipt.client()), self.clock.now());
+            let admission = admission::admit(target, headers, channels, &self.verifier, by);
             Box::pin(admission).await?.decision.map_err(Refusal::Denied)?;
         }
         if let (Some(streams), Some(digest)) = (&self.streams, digest) {

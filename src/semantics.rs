@@ -6,6 +6,7 @@
 mod cache_control;
 mod conditions;
 mod content_type;
+mod fields;
 mod freshness;
 mod host;
 mod range;
@@ -14,6 +15,7 @@ mod validators;
 pub use cache_control::CacheControl;
 pub use conditions::{Conditions, Precondition};
 pub use content_type::content_type;
+pub use fields::Fields;
 pub use freshness::{Freshness, Patience};
 pub use host::is_plain_host;
 pub use range::{ByteRange, RangeError, Span};

@@ -58,9 +58,11 @@ pub use accept::serve;
 pub use express::Express;
 pub use incoming::{RequestBody, RequestBodyError};
 pub use meters::Meters;
-pub use reply::{Fields, Reply};
+pub use reply::Reply;
 pub use shutdown::Shutdown;
 pub use tls::{Tls, TlsError};
+
+use activity::Limits;
 
 /// Any error of a response's body.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -245,12 +247,14 @@ pub struct BindError {
 }
 
 impl Bound {
-    /// Listens on `address`; port 0 lets the system choose. Must be called within a Tokio runtime.
-    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    /// Listens on `address`; port 0 lets the system choose. What `limits` ask of the system holds for every connection from the first on.
+    /// Must be called within a Tokio runtime.
+    pub fn bind(address: SocketAddr, limits: &Config) -> Result<Self, BindError> {
         let listen = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             // A restart must not wait for connections of the previous run to leave TIME_WAIT.
             socket.set_reuseaddr(true)?;
+            socket::set_options(&socket, Limits::new(&limits.clone().in_range()).floor());
             socket.bind(address)?;
             let listener = socket.listen(BACKLOG)?;
             let address = listener.local_addr()?;

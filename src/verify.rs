@@ -8,6 +8,10 @@
 //!    them goes away (`flight.rs`). At most [`Config::store_queries_max`] questions are with the store; whoever gets no place within
 //!    50 ms is told [`LookupError::Overloaded`]. Metrics `miss`, `unknown`, `unavailable`, `overloaded`.
 //!
+//! A network that shows too many tokens that nobody was issued gets no more questions asked ([`Config::wrong_per_second_max`]), and is told
+//! [`LookupError::TooManyWrong`]; tokens that memory knows, or knew before something of them changed, are served to it as to anybody
+//! (`guesses.rs`). Metric `limited`.
+//!
 //! Verdicts on known tokens and on unknown digests live apart (`memory.rs`), each bounded, so garbage never evicts a verdict.
 //! A verdict says what the store says of a token; whether the token serves *now* (expiry, grace) is [`crate::policy`]'s question.
 //!
@@ -53,6 +57,7 @@
 mod era;
 mod flight;
 mod follow;
+mod guesses;
 mod health;
 mod memory;
 mod meters;
@@ -60,6 +65,7 @@ mod meters;
 mod simulation;
 mod source;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -75,6 +81,7 @@ use crate::policy::Standing;
 use crate::store::{Changes, FeedPosition, Store, StoreError};
 use crate::token::{ApiKeyCheck, ApiKeySet, Secret, TokenDigest};
 use era::Era;
+use guesses::Guesses;
 use health::Contact;
 use source::Source;
 
@@ -90,6 +97,8 @@ pub struct Config {
     pub unknown_ttl: Duration,
     /// Questions with the store at any time. Default 64.
     pub store_queries_max: usize,
+    /// Tokens that nobody was issued, for each network and second. Default 20.
+    pub wrong_per_second_max: u32,
     /// Store reachable: no verdict is older than this. Default 10 s.
     pub max_staleness: Duration,
     /// Store unreachable: known tokens go on for this long; zero refuses at once. Default 5 m.
@@ -103,6 +112,7 @@ impl Default for Config {
             unknown_max: 100_000,
             unknown_ttl: Duration::from_secs(60),
             store_queries_max: 64,
+            wrong_per_second_max: 20,
             max_staleness: Duration::from_secs(10),
             outage_grace: Duration::from_secs(300),
         }
@@ -142,6 +152,12 @@ pub enum LookupError {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// Too many tokens that nobody was issued were shown by the same network.
+    #[error("too many tokens that nobody was issued were shown from this address")]
+    TooManyWrong {
+        /// When asking again may help.
+        retry_after: Duration,
+    },
 }
 
 /// Looks tokens up. Clones share everything.
@@ -160,6 +176,7 @@ struct Inner {
     proof_nanos: AtomicU64,
     contact: Contact,
     queries: Arc<Semaphore>,
+    guesses: Guesses,
     /// The uptime at which this was made.
     begun_at: Duration,
     /// Told when a question was not answered, for the follower.
@@ -184,6 +201,7 @@ impl Verifier {
         meters.store_up.set(1);
         Self(Arc::new(Inner {
             store,
+            guesses: Guesses::new(config.wrong_per_second_max),
             begun_at: clock.uptime(),
             clock,
             config,
@@ -209,21 +227,37 @@ impl Verifier {
         found
     }
 
-    /// What the store says of a digest that [`recall`](Self::recall) does not answer for.
+    /// What the store says of a digest that [`recall`](Self::recall) does not answer for, and that `network` shows.
     ///
     /// # Errors
     ///
     /// Nothing can be said for the moment.
-    pub async fn lookup(&self, digest: &TokenDigest) -> Result<Lookup, LookupError> {
+    pub async fn lookup(&self, digest: &TokenDigest, network: Option<IpAddr>) -> Result<Lookup, LookupError> {
+        if !self.0.era.load().was_known(digest) {
+            self.check_guesses(network)?;
+        }
         let outcome = self.0.lookup(digest, self.0.config.max_staleness).await.map(|verdict| verdict.lookup);
+        if let (Ok(Lookup::Unknown), Some(network)) = (&outcome, network) {
+            self.0.guesses.was_wrong(network, self.0.clock.uptime());
+        }
         let meters = &self.0.meters;
         match &outcome {
             Ok(Lookup::Known(_)) => meters.miss.inc(),
             Ok(Lookup::Unknown) => meters.unknown.inc(),
             Err(LookupError::StoreUnavailable { .. }) => meters.unavailable.inc(),
             Err(LookupError::Overloaded { .. }) => meters.overloaded.inc(),
+            // Counted where it was found.
+            Err(LookupError::TooManyWrong { .. }) => {}
         }
         outcome
+    }
+
+    fn check_guesses(&self, network: Option<IpAddr>) -> Result<(), LookupError> {
+        let Some(network) = network else { return Ok(()) };
+        self.0.guesses.check(network, self.0.clock.uptime()).map_err(|retry_after| {
+            self.0.meters.limited.inc();
+            LookupError::TooManyWrong { retry_after }
+        })
     }
 
     /// Screens API keys by these from now on, the set that is current at each moment. Without them each is looked up like any token.
@@ -247,13 +281,14 @@ impl Verifier {
         }
     }
 
-    /// What is said of a secret that no token can have: unknown, without asking the store. In an outage the answer is that of any other
-    /// digest that memory does not know, so that it never tells whether a secret has the form of a token.
+    /// What is said of a secret that no token can have: unknown, without asking the store. Where nothing can be said of any other digest
+    /// that memory does not know, the answer is the same, so that it never tells whether a secret has the form of a token.
     ///
     /// # Errors
     ///
-    /// The store does not answer.
-    pub fn lookup_implausible(&self) -> Result<Lookup, LookupError> {
+    /// The store does not answer, or `network` was wrong too often.
+    pub fn lookup_implausible(&self, network: Option<IpAddr>) -> Result<Lookup, LookupError> {
+        self.check_guesses(network)?;
         if self.0.contact.is_up() {
             Ok(Lookup::Unknown)
         } else {
@@ -379,12 +414,14 @@ impl Inner {
 
     /// Forgets everything. Readings on their way belong to the old era and are never seen by the new one.
     fn begin_era(&self, position: FeedPosition) -> Arc<Era> {
-        let era = Arc::new(Era::begin(position, &self.config));
+        let era = Arc::new(self.era.load().next(position, &self.config));
         let old = self.era.swap(Arc::clone(&era));
         self.news.notify_one();
         if old.known_len() > FREED_AT_ONCE_MAX {
             // A million verdicts take a while to free.
-            tokio::task::spawn_blocking(move || drop(old));
+            tokio::task::spawn_blocking(move || old.end());
+        } else {
+            old.end();
         }
         era
     }

@@ -92,7 +92,8 @@ impl<D: Does> FromRequestParts<Shared> for Admitted<D> {
             let credential = auth::extract_from_headers(&parts.headers, &mut scratch);
             Shown::new(credential.map_err(Refusal::Credential)?, &shared.verifier)
         };
-        let Asker { carrier, caller, .. } = shown.asker(&shared.verifier).await.map_err(Refusal::Lookup)?;
+        let Asker { carrier, caller, .. } =
+            shown.asker(&shared.verifier, Some(arrival.client)).await.map_err(Refusal::Lookup)?;
         if let Caller::Known(standing) = &caller {
             let _ = arrival.asker.set((carrier, Arc::clone(standing)));
         }

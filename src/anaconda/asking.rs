@@ -59,7 +59,7 @@ impl FromRequestParts<Shared> for Asking {
             Shown::new(credential.map_err(Refusal::Credential)?, &shared.verifier)
         };
         let Asker { carrier, caller, digest } =
-            shown.asker(&shared.verifier).await.map_err(Refusal::Lookup)?;
+            shown.asker(&shared.verifier, Some(arrival.client)).await.map_err(Refusal::Lookup)?;
         if let Caller::Known(standing) = &caller {
             let _ = arrival.asker.set((carrier, Arc::clone(standing)));
         }

@@ -333,6 +333,7 @@ pub fn verify(config: &Config) -> verify::Config {
         known_max: config.verify.known_max,
         unknown_max: config.verify.unknown_max,
         store_queries_max: config.verify.store_queries_max,
+        wrong_per_second_max: config.verify.wrong_per_second_max,
         max_staleness: config.verify.max_staleness,
         outage_grace: config.verify.outage_grace,
         ..verify::Config::default()

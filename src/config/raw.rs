@@ -110,6 +110,10 @@ pub struct Verify {
     /// Questions to the store at once; beyond it the answer is 503. 32.
     #[serde(with = "value::count")]
     pub store_queries_max: usize,
+    /// Unknown credentials that each network (an IPv4 address, a /64 of IPv6) may show a second, with ten seconds of that saved up; beyond it
+    /// the store is not asked and the answer is 429, or 503 for an index. 20.
+    #[serde(with = "value::count")]
+    pub wrong_per_second_max: u32,
     /// Running downloads end when the right to them does, within the same bounds; else they finish. False.
     pub cut_streams: bool,
 }
@@ -521,6 +525,7 @@ impl Default for Verify {
             known_max: 100_000,
             unknown_max: 100_000,
             store_queries_max: 32,
+            wrong_per_second_max: 20,
             cut_streams: false,
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! For a token in memory nothing here awaits, allocates or holds a lock across calls (`tests/alloc.rs`, `benches/admit.rs`).
 
+use std::net::IpAddr;
+
+use super::network;
 use crate::auth::{Carrier, Credential};
 use crate::policy::Caller;
 use crate::token::TokenDigest;
@@ -51,18 +54,18 @@ impl Shown {
         Self { carrier: Some(carrier), digest: Some(digest), what }
     }
 
-    /// Who shows it.
+    /// Who shows it, from this address.
     ///
     /// # Errors
     ///
-    /// The store does not answer and the token is not in memory, whether it has a token's form or not.
-    pub async fn asker(self, verifier: &Verifier) -> Result<Asker, LookupError> {
+    /// The token is not in memory and the store does not answer or is not asked, whether it has a token's form or not.
+    pub async fn asker(self, verifier: &Verifier, client: Option<IpAddr>) -> Result<Asker, LookupError> {
         let caller = match self.what {
             What::Nothing { masked } => Caller::Anonymous { masked },
-            What::Nonsense => caller(verifier.lookup_implausible()?),
+            What::Nonsense => caller(verifier.lookup_implausible(client.map(network))?),
             What::Remembered(lookup) => caller(lookup),
             // Boxed, as all that seldom happens on a request's way: its room would be moved about with every request.
-            What::Forgotten(digest) => caller(Box::pin(verifier.lookup(&digest)).await?),
+            What::Forgotten(digest) => caller(Box::pin(verifier.lookup(&digest, client.map(network))).await?),
         };
         Ok(Asker { carrier: self.carrier, caller, digest: self.digest })
     }

@@ -62,6 +62,10 @@ impl Verdict {
                 retry_after.as_secs().max(1),
             ),
             LookupError::Overloaded { retry_after } => Self::overloaded(retry_after.as_secs().max(1)),
+            LookupError::TooManyWrong { retry_after } => Self {
+                retry_after_seconds: Some(retry_after.as_secs().max(1)),
+                ..Self::plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many wrong tokens", WRONG.to_owned())
+            },
         }
     }
 
@@ -133,3 +137,6 @@ const CHALLENGES: [&str; 3] = [
     "Bearer realm=\"channelgate\"",
     "token realm=\"channelgate\"",
 ];
+
+/// What is said where too many tokens were shown that nobody was issued.
+pub const WRONG: &str = "Too many tokens that this gate does not know were sent from your address lately, so it does not look up further ones for the moment. If yours is right, try again shortly.";

@@ -2,6 +2,8 @@
 //!
 //! For a token in memory nothing here awaits, allocates or holds a lock across calls (`tests/alloc.rs`, `benches/admit.rs`).
 
+use std::net::IpAddr;
+
 use http::HeaderMap;
 
 use crate::auth::{self, Carrier, CredentialError, Scratch};
@@ -35,23 +37,24 @@ pub enum AdmissionError {
     Lookup(#[from] LookupError),
 }
 
-/// Decides whether the request for `target` with these headers may be served at `now`.
+/// Decides whether the request for `target` with these headers, which `client` sends, may be served at `now`.
 ///
 /// # Errors
 ///
-/// A credential header that occurs twice, or a store that does not answer and a token not in memory, whether it has a token's form or not.
+/// A credential header that occurs twice, or a token not in memory and a store that does not answer or is not asked, whether the token has its
+/// form or not.
 pub async fn admit<'t>(
     target: &'t RequestTarget<'_>,
     headers: &HeaderMap,
     channels: &'t Channels,
     verifier: &Verifier,
-    now: Timestamp,
+    (client, now): (Option<IpAddr>, Timestamp),
 ) -> Result<Admission<'t>, AdmissionError> {
     let shown = {
         let mut scratch = Scratch::new();
         Shown::new(auth::extract(target, headers, &mut scratch)?, verifier)
     };
-    let Asker { carrier, caller, digest } = shown.asker(verifier).await?;
+    let Asker { carrier, caller, digest } = shown.asker(verifier, client).await?;
     let decision = policy::decide(&caller, &channels.locate(target), now);
     Ok(Admission { carrier, caller, digest, decision })
 }

@@ -90,6 +90,11 @@ impl Receipt {
         self.request_id
     }
 
+    /// The client's address.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Who asks, as far as it is known.
     pub(super) fn caller(&mut self, carrier: Option<Carrier>, caller: &Caller) {
         self.carrier = carrier;

@@ -1,11 +1,13 @@
 //! Everything that can be said instead of a file: one closed list, whatever the reason comes from.
 
+use std::time::Duration;
+
 use super::admission::AdmissionError;
 use super::host::HostError;
 use crate::auth::CredentialError;
 use crate::cache::{CacheError, FillError, Refused};
 use crate::clock::Timestamp;
-use crate::conda::PathError;
+use crate::conda::{FileKind, PathError};
 use crate::index::{IndexFault, InspectError, SupplyError};
 use crate::policy::DenyReason;
 use crate::upstream::FetchError;
@@ -30,6 +32,11 @@ pub enum Refusal {
     Denied(DenyReason),
     /// The token could not be checked.
     Lookup(LookupError),
+    /// Too many wrong tokens came from the address of somebody who asks for something else than a package.
+    TooManyWrong {
+        /// When asking again may help.
+        retry_after: Duration,
+    },
     /// The upstream has no such file.
     Missing,
     /// A rule of the channel blocks the package.
@@ -69,6 +76,21 @@ impl From<AdmissionError> for Refusal {
         match error {
             AdmissionError::Credential(error) => Self::Credential(error),
             AdmissionError::Lookup(error) => Self::Lookup(error),
+        }
+    }
+}
+
+impl Refusal {
+    /// Why nothing was decided about a request for a file of this kind. Clients that are refused an index by 429 ask for its next form, and
+    /// send 24 requests where 503 makes them send 16.
+    pub(super) fn undecided(error: AdmissionError, kind: Option<FileKind>) -> Self {
+        match error {
+            AdmissionError::Lookup(LookupError::TooManyWrong { retry_after })
+                if kind != Some(FileKind::Package) =>
+            {
+                Self::TooManyWrong { retry_after }
+            }
+            error => error.into(),
         }
     }
 }

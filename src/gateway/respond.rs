@@ -14,10 +14,10 @@ use super::receipt::Receipt;
 use super::refusal::Refusal;
 use super::served::{Extent, Served};
 use crate::conda::redact;
-use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
+use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict, WRONG};
 use crate::policy::DenyReason;
-use crate::semantics::http_date;
-use crate::server::{Fields, Reply};
+use crate::semantics::{Fields, http_date};
+use crate::server::Reply;
 use crate::upstream::FetchError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -32,8 +32,8 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply
         Extent::NotModified => StatusCode::NOT_MODIFIED,
         Extent::NotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
     };
-    if let Some(etag) = &served.validators.etag {
-        headers.push(ETAG, etag.as_header().clone());
+    if let Some(etag) = served.validators.etag {
+        headers.push(ETAG, etag.into_header());
     }
     if let Some(modified) = served.validators.last_modified {
         headers.push(LAST_MODIFIED, http_date(modified));
@@ -189,6 +189,9 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
         ),
         Refusal::Lookup(error) => Verdict::of_lookup(*error),
         Refusal::Overloaded => Verdict::overloaded(1),
+        Refusal::TooManyWrong { retry_after } => {
+            passing("overloaded", "Too many wrong tokens", WRONG.to_owned(), retry_after.as_secs().max(1))
+        }
         Refusal::Spool => passing(
             "overloaded",
             "Gate overloaded",

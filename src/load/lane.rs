@@ -309,7 +309,10 @@ impl Lane {
             (Err(fault), _) => Some(*fault),
             (Ok(answer), _) if answer.is_short => Some(Fault::ShortBody),
             (Ok(answer), _) if job.is_garbage => {
-                (!(400..500).contains(&answer.status)).then(|| Fault::of_status(answer.status))
+                // A gate may also say that it does not look so many unknown tokens up.
+                let is_refused = (400..500).contains(&answer.status)
+                    || (answer.status == 503 && answer.code.as_deref() == Some("overloaded"));
+                (!is_refused).then(|| Fault::of_status(answer.status))
             }
             (Ok(answer), Some((ask, _))) => ask.judge(answer.status, answer.bytes, answer.digest).err(),
             (Ok(_), None) => None,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use http::HeaderMap;
 use http::HeaderValue;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES};
 use serde::{Deserialize, Serialize};
 
+use super::fields::Fields;
 use super::validators::parse_http_date;
 
 /// The response directives that matter to a gate (RFC 9111 section 5.2.2).
@@ -39,9 +39,9 @@ pub struct CacheControl {
 
 impl CacheControl {
     /// Reads all `Cache-Control` fields, `Age`, and `Expires` with `Date`; unknown directives are ignored.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(fields: &Fields) -> Self {
         let mut directives = Self::default();
-        let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+        let values = fields.get_all(&CACHE_CONTROL).filter_map(|value| value.to_str().ok());
         for directive in values.flat_map(|value| value.split(',')) {
             let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
             let seconds = || argument.trim().trim_matches('"').parse().ok();
@@ -56,8 +56,8 @@ impl CacheControl {
                 _ => {}
             }
         }
-        directives.max_age_seconds = directives.max_age_seconds.or_else(|| expires_after_seconds(headers));
-        let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0u64);
+        directives.max_age_seconds = directives.max_age_seconds.or_else(|| expires_after_seconds(fields));
+        let age = fields.get(&AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0u64);
         for lifetime in [&mut directives.max_age_seconds, &mut directives.shared_max_age_seconds] {
             *lifetime = lifetime.map(|seconds| seconds.saturating_sub(age));
         }
@@ -96,9 +96,9 @@ impl CacheControl {
 }
 
 /// How long after `Date` the response expires; what is no date, as the usual `0`, has expired (RFC 9111 section 5.3).
-fn expires_after_seconds(headers: &HeaderMap) -> Option<u64> {
-    let Some(expires) = parse_http_date(headers.get(EXPIRES)?) else { return Some(0) };
-    let date = parse_http_date(headers.get(DATE)?)?;
+fn expires_after_seconds(fields: &Fields) -> Option<u64> {
+    let Some(expires) = parse_http_date(fields.get(&EXPIRES)?) else { return Some(0) };
+    let date = parse_http_date(fields.get(&DATE)?)?;
     Some(expires.duration_since(date).map_or(0, |left| left.as_secs()))
 }
 

@@ -138,7 +138,7 @@ fn cache_control_is_read_and_told() {
         ("", true, Some("private")),
         ("s-maxage=3", false, None),
     ] {
-        let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
+        let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]).into());
         let value = parsed.for_client(private);
         assert_eq!(value.as_ref().map(|value| value.to_str().unwrap()), told, "{given}");
     }
@@ -148,7 +148,7 @@ fn cache_control_is_read_and_told() {
 fn age_is_taken_off_the_freshness() {
     for (age, left) in [("10", 50), ("60", 0), ("90", 0), ("x", 60)] {
         let headers = headers(&[(CACHE_CONTROL, "max-age=60"), (AGE, age)]);
-        assert_eq!(CacheControl::of(&headers).max_age_seconds, Some(left), "{age}");
+        assert_eq!(CacheControl::of(&headers.into()).max_age_seconds, Some(left), "{age}");
     }
 }
 
@@ -164,7 +164,7 @@ fn expiry_counts_where_there_is_no_max_age() {
         ("against nothing", vec![(EXPIRES, &later)], None),
         ("max-age decides", vec![(EXPIRES, &later), (DATE, &date), (CACHE_CONTROL, "max-age=5")], Some(5)),
     ] {
-        assert_eq!(CacheControl::of(&headers(&pairs)).max_age_seconds, left, "{name}");
+        assert_eq!(CacheControl::of(&headers(&pairs).into()).max_age_seconds, left, "{name}");
     }
 }
 
@@ -191,7 +191,7 @@ fn freshness_follows_the_directives_and_else_the_patience() {
         ("stale-if-error", "max-age=5, stale-if-error=3", 8, lapsed(true, false)),
         ("must-revalidate", "max-age=5, must-revalidate", 20, lapsed(false, true)),
     ] {
-        let directives = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
+        let directives = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]).into());
         let freshness = Freshness::of(&directives, Some(Duration::from_secs(age)), &patience);
         assert_eq!(freshness, expected, "{name}");
     }
@@ -205,7 +205,7 @@ fn directives_are_kept_as_they_were_read() {
         "",
         "max-age=5, s-maxage=6, stale-while-revalidate=7, stale-if-error=8, no-store, no-cache, immutable",
     ] {
-        let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]));
+        let parsed = CacheControl::of(&headers(&[(CACHE_CONTROL, given)]).into());
         let text = serde_json::to_string(&parsed).unwrap();
         assert_eq!(serde_json::from_str::<CacheControl>(&text).unwrap(), parsed, "{text}");
     }

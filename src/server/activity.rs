@@ -32,6 +32,11 @@ impl Limits {
         }
     }
 
+    /// The floor of [`Config::drain_rate_min`].
+    pub(super) fn floor(&self) -> &Floor {
+        &self.floor
+    }
+
     /// No deadline that begins after now can pass earlier than this from now.
     fn look_again(&self) -> Duration {
         self.header_read_timeout.min(self.keep_alive_timeout).min(self.floor.window)
@@ -135,7 +140,7 @@ impl Activity {
 
     /// The floor of [`Config::drain_rate_min`].
     pub(super) fn floor(&self) -> &Floor {
-        &self.limits.floor
+        self.limits.floor()
     }
 
     /// The transport is ready (TLS is negotiated): the time for the first request's head begins.
@@ -236,7 +241,7 @@ impl Activity {
         (state.written, state.open)
     }
 
-    /// Our side of the connection is shut. Whether to linger: read and discard until the client ends too, because
+    /// Our side of the connection is to be shut. Whether to linger: read and discard until the client ends too, because
     /// closing with unread input makes the kernel send a reset that can destroy the response on its way. An HTTP/2
     /// connection with anything to say to its client ends differently, so nothing is done for those that fail.
     pub(super) fn lingers(&self, now: Instant) -> bool {

@@ -71,7 +71,7 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
             lane: lane.as_ref(),
             transport: &mut transport,
         };
-        let usual = connection.run(fields, received);
+        let usual = pin!(connection.run(fields, received));
         match supervise(usual, |_| (), &activity, &listener.shutdown).await {
             (Some(Ok(Ending::Unusual(rest))), None) => received = rest,
             (ended, why) => {
@@ -82,27 +82,40 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
             }
         }
     }
+    // In a box, so that a connection without need of it holds no room for it.
+    Box::pin(speak(&listener, &activity, peer, lane.as_ref(), transport, (protocol, received))).await;
+}
+
+/// Serves what is left of a connection with hyper; `received` was read of it already.
+async fn speak<R: Respond>(
+    listener: &Arc<Listener<R>>,
+    activity: &Arc<Activity>,
+    peer: Peer,
+    lane: Option<&Lane>,
+    transport: Transport,
+    (protocol, received): (Protocol, BytesMut),
+) {
     let wire = Wire::new(
         transport,
         (protocol, received),
         listener.config.header_bytes_max,
         (Arc::clone(&listener.respond), peer),
-        Arc::clone(&activity),
+        Arc::clone(activity),
     );
-    let service = service_fn(|request| respond(&listener, &activity, peer, lane.as_ref(), request));
+    let service = service_fn(|request| respond(listener, activity, peer, lane, request));
     let io = TokioIo::new(wire);
     let (ended, why) = match protocol {
         Protocol::Http1 => {
-            let connection = http1(&listener.config).serve_connection(io, service);
-            supervise(connection, http1::Connection::graceful_shutdown, &activity, &listener.shutdown).await
+            let connection = pin!(http1(&listener.config).serve_connection(io, service));
+            supervise(connection, http1::Connection::graceful_shutdown, activity, &listener.shutdown).await
         }
         Protocol::Http2 => {
             let streams = StreamExecutor {
-                activity: Arc::clone(&activity),
+                activity: Arc::clone(activity),
                 reset_slow: listener.meters.streams_reset_slow.clone(),
             };
-            let connection = http2(&listener.config, streams).serve_connection(io, service);
-            supervise(connection, http2::Connection::graceful_shutdown, &activity, &listener.shutdown).await
+            let connection = pin!(http2(&listener.config, streams).serve_connection(io, service));
+            supervise(connection, http2::Connection::graceful_shutdown, activity, &listener.shutdown).await
         }
     };
     if let Some(Err(error)) = ended {
@@ -142,8 +155,9 @@ async fn open<R>(
     let mut transport = match &listener.tls {
         None => Transport::Plain(socket),
         Some(tls) => {
-            let accept = timeout(listener.config.tls_handshake_timeout, tls.acceptor().accept(socket)).await;
-            let Ok(Ok(mut stream)) = accept else {
+            // In a box, so that a connection that has its keys holds no room for having got them.
+            let accept = Box::pin(tls.acceptor().accept(socket));
+            let Ok(Ok(mut stream)) = timeout(listener.config.tls_handshake_timeout, accept).await else {
                 listener.meters.tls_failures.inc();
                 return None;
             };
@@ -172,12 +186,11 @@ async fn open<R>(
 
 /// Runs `connection` under the deadlines of `activity`. Answers what came of it, unless it was cut, and why we ended it, if we did.
 async fn supervise<C: Future>(
-    connection: C,
+    mut connection: Pin<&mut C>,
     close: fn(Pin<&mut C>),
     activity: &Activity,
     shutdown: &Shutdown,
 ) -> (Option<C::Output>, Option<Ended>) {
-    let mut connection = pin!(connection);
     let mut closing = None;
     let mut stopping = false;
     loop {

@@ -34,10 +34,11 @@ use self::head::{Head, Parsed, Wanted};
 use super::activity::Activity;
 use super::connection::Listener;
 use super::outgoing::{InFlight, Open, Outgoing};
-use super::reply::{Fields, Reply};
+use super::reply::Reply;
 use super::wire::Transport;
 use super::{BoxError, Peer, RequestBody, Respond};
 use crate::passage::{Lane, is_blank};
+use crate::semantics::Fields;
 
 /// A usual request.
 #[derive(Debug)]
@@ -86,21 +87,22 @@ impl<R: Respond> Connection<'_, R> {
     ///
     /// The connection or a body failed: the connection is to be dropped.
     pub(super) async fn run(
-        self,
+        mut self,
         fields: &'static [HeaderName],
         received: BytesMut,
     ) -> Result<Ending, BoxError> {
-        let Self { listener, activity, peer, lane, transport } = self;
         let wanted = Wanted::new(fields);
         let mut buffer = received;
         loop {
             let head = match Head::parse(&buffer, &wanted) {
                 Parsed::Whole(head) => head,
-                Parsed::Partial if buffer.len() < listener.config.header_bytes_max.min(HEAD_BYTES_MAX) => {
-                    if !read_more(transport, &mut buffer, activity).await? {
+                Parsed::Partial
+                    if buffer.len() < self.listener.config.header_bytes_max.min(HEAD_BYTES_MAX) =>
+                {
+                    if !read_more(self.transport, &mut buffer, self.activity).await? {
                         // An end within a head is for hyper to judge; one between two requests is none to speak of.
                         return if buffer.is_empty() {
-                            end(transport).await.map(|()| Ending::Over)
+                            end(self.transport).await.map(|()| Ending::Over)
                         } else {
                             Ok(Ending::Unusual(buffer))
                         };
@@ -109,46 +111,14 @@ impl<R: Respond> Connection<'_, R> {
                 }
                 Parsed::Partial | Parsed::Unusual => return Ok(Ending::Unusual(buffer)),
             };
-            let taken = buffer.get(head.path.clone()).map(std::str::from_utf8);
-            let Some(Ok(path)) = taken else { return Ok(Ending::Unusual(buffer)) };
-            if !listener.respond.takes_express(path) {
+            let path = buffer.get(head.path.clone()).map(std::str::from_utf8);
+            let Some(Ok(path)) = path else { return Ok(Ending::Unusual(buffer)) };
+            if !self.listener.respond.takes_express(path) {
                 return Ok(Ending::Unusual(buffer));
             }
-            let whole = buffer.split_to(head.bytes).freeze();
-            let path = whole.get(head.path.clone()).and_then(|path| std::str::from_utf8(path).ok());
-            let asked =
-                Express { method: head.method.clone(), path: path.unwrap_or("/"), fields: head.fields };
-
-            let open = Open::begin(activity, false);
-            let (taken, max) = (&listener.in_flight, listener.config.requests_in_flight_max);
-            let in_flight = InFlight::take(taken, max, &listener.meters.requests_in_flight);
-            let mut reply = if in_flight.is_some() {
-                let mut responding = pin!(listener.respond.express(asked, peer));
-                let reply = poll_fn(|cx| match responding.as_mut().poll(cx) {
-                    Poll::Ready(reply) => Poll::Ready(Some(reply)),
-                    // Nobody is left who could be answered.
-                    Poll::Pending if is_gone(transport, &mut buffer, cx) => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                });
-                match reply.await {
-                    Some(reply) => reply,
-                    None => return Ok(Ending::Over),
-                }
-            } else {
-                listener.meters.requests_overloaded.inc();
-                listener.respond.overloaded(asked.into_request(), peer).into()
-            };
-            drop(whole);
-            if let Some(lane) = lane {
-                listener.respond.lend(&mut reply.body, lane);
-            }
-            let closes = head.closes || activity.is_closing();
-            let Reply { status, fields, body } = reply;
-            let body = Outgoing::new(body, open, in_flight, None, true);
-            send(transport, &mut buffer, (status, fields), body, (&head.method, closes)).await?;
-            activity.handed_over();
-            if closes {
-                return end(transport).await.map(|()| Ending::Over);
+            // In a box, so that a connection that waits for its next request holds no room for an answer.
+            if !Box::pin(self.answer(head, &mut buffer)).await? {
+                return Ok(Ending::Over);
             }
             if buffer.is_empty() {
                 if buffer.capacity() > BUFFER_BYTES_KEPT {
@@ -156,9 +126,49 @@ impl<R: Respond> Connection<'_, R> {
                 }
             } else {
                 // The beginning of the next request came while this one was answered.
-                activity.received(Instant::now);
+                self.activity.received(Instant::now);
             }
         }
+    }
+
+    /// Answers the request with which `buffer` begins; false if there is nothing more to do on the connection.
+    async fn answer(&mut self, head: Head, buffer: &mut BytesMut) -> Result<bool, BoxError> {
+        let Self { listener, activity, peer, lane, transport } = self;
+        let whole = buffer.split_to(head.bytes).freeze();
+        let path = whole.get(head.path.clone()).and_then(|path| std::str::from_utf8(path).ok());
+        let asked = Express { method: head.method.clone(), path: path.unwrap_or("/"), fields: head.fields };
+        let open = Open::begin(activity, false);
+        let (taken, max) = (&listener.in_flight, listener.config.requests_in_flight_max);
+        let in_flight = InFlight::take(taken, max, &listener.meters.requests_in_flight);
+        let mut reply = if in_flight.is_some() {
+            let mut responding = pin!(listener.respond.express(asked, *peer));
+            let reply = poll_fn(|cx| match responding.as_mut().poll(cx) {
+                Poll::Ready(reply) => Poll::Ready(Some(reply)),
+                // Nobody is left who could be answered.
+                Poll::Pending if is_gone(transport, buffer, cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            match reply.await {
+                Some(reply) => reply,
+                None => return Ok(false),
+            }
+        } else {
+            listener.meters.requests_overloaded.inc();
+            listener.respond.overloaded(asked.into_request(), *peer).into()
+        };
+        drop(whole);
+        if let Some(lane) = lane {
+            listener.respond.lend(&mut reply.body, lane);
+        }
+        let closes = head.closes || activity.is_closing();
+        let Reply { status, fields, body } = reply;
+        let body = Outgoing::new(body, open, in_flight, None, true);
+        send(transport, buffer, (status, fields), body, (&head.method, closes)).await?;
+        activity.handed_over();
+        if closes {
+            end(transport).await?;
+        }
+        Ok(!closes)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::activity::Activity;
 use super::pace::Floor;
@@ -24,18 +24,15 @@ use crate::passage::{Lane, is_blank};
 pub(super) struct Socket {
     tcp: TcpStream,
     activity: Arc<Activity>,
+    /// Our side is shut, and what the client still sends is discarded.
     lingering: bool,
     /// Where what blanks stand for is taken from.
     lane: Option<Lane>,
 }
 
 impl Socket {
-    /// Takes over an accepted connection. Options that the kernel refuses are left at its defaults: each only makes
-    /// something better.
+    /// Takes over a connection that was accepted at a listener with [`set_options`].
     pub(super) fn new(tcp: TcpStream, activity: Arc<Activity>) -> Self {
-        let _ = tcp.set_nodelay(true);
-        let unsent_max = unsent_max(activity.floor());
-        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(unsent_max);
         Self { tcp, activity, lingering: false, lane: None }
     }
 
@@ -79,6 +76,14 @@ impl Socket {
             Poll::Pending => self.activity.blocked(),
         }
     }
+}
+
+/// Sets the options of all connections that are accepted at `listener`, which inherit them: two calls less for each. Those that the
+/// kernel refuses are left at its defaults: each only makes something better.
+pub(super) fn set_options(listener: &TcpSocket, floor: &Floor) {
+    let listener = socket2::SockRef::from(listener);
+    let _ = listener.set_tcp_nodelay(true);
+    let _ = listener.set_tcp_notsent_lowat(unsent_max(floor));
 }
 
 /// How much the kernel may hold for a socket beyond what is on its way (`TCP_NOTSENT_LOWAT`).
@@ -135,10 +140,11 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.lingering {
-            ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
             if !self.activity.lingers(Instant::now()) {
+                // It is dropped next, and closing it says the same with one call less.
                 return Poll::Ready(Ok(()));
             }
+            ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
             self.lingering = true;
         }
         let mut scratch = [0; 4096];

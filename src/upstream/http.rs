@@ -32,7 +32,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{IF_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::Empty;
@@ -48,7 +48,7 @@ use super::error::{FetchError, Invalid, RedirectFault, Unavailable};
 use super::lead::{Unreachable, check_no_credential};
 use super::{Ask, Failure, Head, Method};
 use crate::conda::UpstreamPath;
-use crate::semantics::Conditions;
+use crate::semantics::{Conditions, Fields};
 
 use connect::{ConnectError, Connector, Proven, Reach};
 use credential::Credential;
@@ -98,7 +98,7 @@ pub(super) struct Http {
 /// A response whose body is still to come.
 struct Received {
     status: StatusCode,
-    headers: HeaderMap,
+    headers: Fields,
     header_bytes: usize,
     /// As HTTP framing has it.
     length: Option<u64>,
@@ -227,6 +227,12 @@ impl Http {
         }
         if ask.method == Method::Head && refuses_head(response.status, &hop) {
             (response, _) = Box::pin(self.follow(ask, Method::Get, &headers)).await?;
+            if let Some(length) = response.length
+                && !response.headers.contains(&CONTENT_LENGTH)
+            {
+                // Of GET it is not said twice.
+                response.headers.push(CONTENT_LENGTH, length.into());
+            }
         }
         let judge = Judge {
             asked,
@@ -234,7 +240,7 @@ impl Http {
             header_bytes_max: self.header_bytes_max,
         };
         let Received { status, headers, header_bytes, length, body } = response;
-        let judged = judge.head(status, &headers, header_bytes, length)?;
+        let judged = judge.head(status, headers, header_bytes, length)?;
         let has_body = ask.method == Method::Get && judged.length != Some(0) && !is_bodyless(status);
         Ok((judged, if has_body { body } else { Source::Nothing }))
     }
@@ -334,7 +340,7 @@ impl From<Response<Incoming>> for Received {
         Self {
             status: head.status,
             header_bytes: response::header_bytes(&head.headers),
-            headers: head.headers,
+            headers: head.headers.into(),
             length: body.size_hint().exact(),
             body: Source::Http(body),
         }
@@ -342,7 +348,7 @@ impl From<Response<Incoming>> for Received {
 }
 
 /// False if a part is not of the version that the client has the other part of.
-fn fits_if_range(ask: &Ask<'_>, headers: &HeaderMap) -> bool {
+fn fits_if_range(ask: &Ask<'_>, headers: &Fields) -> bool {
     let validators = response::validators(headers);
     ask.conditions.is_none_or(|conditions| Conditions::of(conditions).if_range_holds(&validators))
 }

@@ -49,6 +49,8 @@ use crate::token::{TokenDigest, Warrant};
 pub(super) struct Era {
     known: Memory<Known>,
     unknown: Memory<()>,
+    /// Digests of tokens of which a verdict was forgotten, or not remembered. It outlives the era.
+    forgotten: Arc<Memory<()>>,
     /// The organizations that were heard of.
     organizations: DashMap<Uuid, Arc<Organization>>,
     /// Questions with the store.
@@ -119,6 +121,7 @@ impl Era {
         Self {
             known: Memory::new(config.known_max),
             unknown: Memory::new(config.unknown_max),
+            forgotten: Arc::new(Memory::new(config.unknown_max)),
             organizations: DashMap::new(),
             flights: DashMap::new(),
             announced: AtomicI64::new(position.as_number()),
@@ -126,6 +129,18 @@ impl Era {
             progress: Mutex::new(Progress { place: position.into(), ahead: BTreeMap::new(), is_torn: false }),
             seen: AtomicI64::new(position.as_number()),
         }
+    }
+
+    /// The one after this.
+    pub(super) fn next(&self, position: FeedPosition, config: &Config) -> Self {
+        Self { forgotten: Arc::clone(&self.forgotten), ..Self::begin(position, config) }
+    }
+
+    /// Notes that everything is forgotten.
+    pub(super) fn end(&self) {
+        self.known.for_each(|digest| {
+            self.forgotten.remember(digest, (), Duration::ZERO, || true);
+        });
     }
 
     /// Where to read the feed on: the settled position, with the change before it as soon as that was read.
@@ -208,7 +223,9 @@ impl Era {
         for change in changes {
             match &change.subject {
                 Subject::Token(digest) => {
-                    self.known.forget(digest);
+                    if self.known.forget(digest) {
+                        self.forgotten.remember(digest, (), Duration::ZERO, || true);
+                    }
                     self.unknown.forget(digest);
                 }
                 Subject::Organization(id) => {
@@ -235,7 +252,9 @@ impl Era {
                 let standing = Arc::new(standing);
                 let position = reading.position.as_number();
                 let known = Known { standing: Arc::clone(&standing), position, organization };
-                self.known.remember(digest, known, read_at, still_true);
+                if !self.known.remember(digest, known, read_at, still_true) {
+                    self.forgotten.remember(digest, (), read_at, || true);
+                }
                 Lookup::Known(standing)
             }
             None => {
@@ -251,6 +270,11 @@ impl Era {
             let changed = known.organization.changed.load(Ordering::SeqCst);
             (known.position >= changed).then(|| Arc::clone(&known.standing))
         })
+    }
+
+    /// Whether the token is known to be one, although nothing that is remembered of it may count any more.
+    pub(super) fn was_known(&self, digest: &TokenDigest) -> bool {
+        self.known.contains(digest) || self.forgotten.contains(digest)
     }
 
     /// True if nobody was issued the token, and when the reading began.

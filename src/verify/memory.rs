@@ -121,12 +121,24 @@ impl<V> Memory<V> {
         true
     }
 
-    /// Drops the verdict on a digest.
-    pub(super) fn forget(&self, digest: &TokenDigest) {
-        if let Some(mut shard) = self.write(digest)
-            && let Some(place) = shard.place_of(digest)
-        {
-            shard.remove(place);
+    /// Drops the verdict on a digest. True if there was one.
+    pub(super) fn forget(&self, digest: &TokenDigest) -> bool {
+        let Some(mut shard) = self.write(digest) else { return false };
+        let Some(place) = shard.place_of(digest) else { return false };
+        shard.remove(place);
+        true
+    }
+
+    /// Whether there is a verdict on a digest, whatever it is worth.
+    pub(super) fn contains(&self, digest: &TokenDigest) -> bool {
+        self.read(digest).is_some_and(|shard| shard.place_of(digest).is_some())
+    }
+
+    /// Does something with each digest.
+    pub(super) fn for_each(&self, mut with: impl FnMut(&TokenDigest)) {
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.iter().for_each(|entry| with(&entry.digest));
         }
     }
 

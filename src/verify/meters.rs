@@ -17,6 +17,8 @@ pub struct Meters {
     pub unavailable: IntCounter,
     /// Lookups that found no place among the questions with the store.
     pub overloaded: IntCounter,
+    /// Lookups that were not put to the store because their network had been wrong too often.
+    pub limited: IntCounter,
     /// Questions put to the store.
     pub store_queries: IntCounter,
     /// 1 while the store answers.
@@ -63,6 +65,7 @@ impl Meters {
             unknown: result("unknown"),
             unavailable: result("unavailable"),
             overloaded: result("overloaded"),
+            limited: result("limited"),
             store_queries,
             store_up,
             known,

@@ -101,6 +101,7 @@ impl Schedule {
             unknown_max: random.pick(&[2, 100]),
             unknown_ttl: seconds(random.pick(&[1, 60])),
             store_queries_max: random.pick(&[2, 64]),
+            wrong_per_second_max: 20,
             max_staleness: seconds(max_staleness),
             outage_grace: seconds(outage_grace),
         };
@@ -215,7 +216,7 @@ impl Schedule {
             let request = oracle.lock().unwrap().came(digest, time.now());
             let answer = match verifier.recall(&digest) {
                 Some(lookup) => Ok(lookup),
-                None => verifier.lookup(&digest).await,
+                None => verifier.lookup(&digest, None).await,
             };
             let mut oracle = oracle.lock().unwrap();
             match answer {
@@ -225,7 +226,7 @@ impl Schedule {
                     oracle.said(request, state, time.now());
                 }
                 Err(LookupError::StoreUnavailable { .. }) => oracle.unavailable(request, time.now()),
-                Err(LookupError::Overloaded { .. }) => {}
+                Err(LookupError::Overloaded { .. } | LookupError::TooManyWrong { .. }) => {}
             }
         });
     }

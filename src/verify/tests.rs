@@ -90,10 +90,11 @@ impl Bench {
     }
 
     async fn learns(&self, value: &str) -> &'static str {
-        match self.verifier.lookup(&digest(value)).await {
+        match self.verifier.lookup(&digest(value), None).await {
             Ok(lookup) => word(Some(lookup)),
             Err(LookupError::StoreUnavailable { .. }) => "unavailable",
             Err(LookupError::Overloaded { .. }) => "overloaded",
+            Err(LookupError::TooManyWrong { .. }) => "limited",
         }
     }
 
@@ -469,14 +470,14 @@ async fn request_after_a_change_takes_no_answer_from_before_it() {
     // One request waits since before the change, one came after it.
     let before = tokio::spawn({
         let verifier = bench.verifier.clone();
-        async move { word(Some(verifier.lookup(&a).await.unwrap())) }
+        async move { word(Some(verifier.lookup(&a, None).await.unwrap())) }
     });
     tokio::task::yield_now().await;
     bench.revoke(id).await;
     bench.verifier.catch_up().await.unwrap();
     let after = tokio::spawn({
         let verifier = bench.verifier.clone();
-        async move { word(Some(verifier.lookup(&a).await.unwrap())) }
+        async move { word(Some(verifier.lookup(&a, None).await.unwrap())) }
     });
     tokio::task::yield_now().await;
     era.flights.remove(&a);
@@ -499,7 +500,7 @@ async fn one_query_answers_all_who_ask() {
         .map(|number| {
             let verifier = bench.verifier.clone();
             let value = if number % 2 == 0 { "a" } else { "x" };
-            tokio::spawn(async move { word(Some(verifier.lookup(&digest(value)).await.unwrap())) })
+            tokio::spawn(async move { word(Some(verifier.lookup(&digest(value), None).await.unwrap())) })
         })
         .collect();
     for (number, asking) in asking.into_iter().enumerate() {
@@ -517,7 +518,7 @@ async fn query_goes_on_when_who_asked_first_goes_away() {
     // Looked at once, it has put the question; then whoever asked goes away.
     tokio::select! {
         biased;
-        _ = bench.verifier.lookup(&a) => panic!("nothing answers at once"),
+        _ = bench.verifier.lookup(&a, None) => panic!("nothing answers at once"),
         () = std::future::ready(()) => {}
     }
     assert!(!bench.verifier.0.era.load().flights.is_empty());
@@ -546,7 +547,7 @@ async fn request_that_waited_for_a_place_takes_what_was_read_meanwhile() {
     let reading = bench.store.token_by_digest(&digest("a")).await.unwrap();
     let place = Arc::clone(&bench.verifier.0.queries).acquire_owned().await.unwrap();
     let verifier = bench.verifier.clone();
-    let waiting = tokio::spawn(async move { word(Some(verifier.lookup(&digest("a")).await.unwrap())) });
+    let waiting = tokio::spawn(async move { word(Some(verifier.lookup(&digest("a"), None).await.unwrap())) });
     tokio::task::yield_now().await;
     bench.verifier.0.era.load().remember(&digest("a"), reading, bench.verifier.0.clock.uptime());
     drop(place);

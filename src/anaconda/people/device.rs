@@ -19,13 +19,13 @@ use super::meters::Step;
 use super::next::Next;
 use super::pages::{self, Answered, Consent, Entry, Mistake, Notice, Requester, lasting};
 use super::sign_in::{outdated, seconds};
-use super::throttle::network;
 use super::user_code::UserCode;
 use super::visit::{Session, Visit, see, with_retry_after};
 use super::wire::{self, CLIENT_NAME};
 use crate::anaconda::Shared;
 use crate::anaconda::parts::Raw;
 use crate::anaconda::refusal::Refusal;
+use crate::face::network;
 use crate::store::{Device, DeviceState, ErrorKind};
 use crate::token::mask_values;
 

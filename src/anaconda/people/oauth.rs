@@ -19,7 +19,6 @@ use super::form::Fields;
 use super::grant;
 use super::meters::Step;
 use super::sign_in::seconds;
-use super::throttle::network;
 use super::user_code::UserCode;
 use super::visit::own_origin;
 use super::wire::{self, CLIENT_ID, CLIENT_NAME, DeviceAuthorization, Granted, Metadata, OAuthError, json};
@@ -27,6 +26,7 @@ use crate::anaconda::Shared;
 use crate::anaconda::asking::Arrival;
 use crate::anaconda::parts::Raw;
 use crate::anaconda::refusal::Refusal;
+use crate::face::network;
 use crate::store::{ErrorKind, NewDevice, Poll, StoreError};
 use crate::token::{Minted, Secret, TokenDigest};
 

@@ -17,10 +17,10 @@ use super::oidc::{CALLBACK, Claimed, Identified, JOURNEY_LIFE, Journey, Provider
 use super::pages::{Notice, lasting};
 use super::seal::Purpose;
 use super::sign_in::{begin, seconds};
-use super::throttle::network;
 use super::visit::{Visit, see, with_cookie, with_retry_after};
 use crate::anaconda::Shared;
 use crate::anaconda::refusal::Refusal;
+use crate::face::network;
 use crate::store::{ErrorKind, SignIn};
 
 /// The routes.

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::throttle::{Policy, Throttle, network};
+use super::throttle::{Policy, Throttle};
 use crate::account::{PasswordHash, User};
 use crate::clock::Timestamp;
+use crate::face::network;
 use crate::store::{Store, StoreError};
 
 /// Checks passwords.

@@ -8,7 +8,6 @@
 //! there is room for, each from an address that is throttled itself.
 
 use std::hash::Hash;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,17 +92,6 @@ impl<K: Eq + Hash> Throttle<K> {
         };
         let doubled = 1_u32.checked_shl(beyond - 1).unwrap_or(u32::MAX);
         self.policy.wait.saturating_mul(doubled).min(self.policy.wait_max)
-    }
-}
-
-/// Whoever has the network that an address is of: for IPv6 the /64, which one customer has whole.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        v4 => v4,
     }
 }
 

@@ -80,3 +80,11 @@ fn illegible_x_forwarded_for_neither_hides_the_client_nor_lets_forwarded_in() {
         assert_eq!(asked_by(PROXY, &[("x-forwarded-for", line), spoofed]), expected, "{name}");
     }
 }
+#[test]
+fn addresses_are_told_apart_by_whom_they_belong_to() {
+    let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+    assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::2"));
+    assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+    assert!(!same("192.0.2.1", "192.0.2.2"));
+    assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+}

@@ -9,8 +9,9 @@ use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED,
     LOCATION,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
+use crate::semantics::Fields;
 use crate::upstream::Method;
 
 /// What the bytes that have come so far are.
@@ -27,7 +28,7 @@ pub(super) enum Parsed {
 pub(super) struct Head {
     pub(super) status: StatusCode,
     /// Those that mean something to the gate.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     /// Bytes of all headers, as HTTP/1.1 writes a field: name, colon, space, value, CRLF.
     pub(super) header_bytes: usize,
     /// Bytes of the head.
@@ -61,7 +62,7 @@ impl Head {
     }
 
     fn of(status: StatusCode, fields: &[httparse::Header<'_>], method: Method) -> Option<Self> {
-        let mut headers = HeaderMap::with_capacity(4);
+        let mut headers = Fields::with_capacity(4);
         let mut header_bytes = 0;
         let mut length = None;
         let mut persists = true;
@@ -69,24 +70,39 @@ impl Head {
         let is_dated = fields.iter().any(|field| is(field, "expires"));
         for field in fields {
             header_bytes += field.name.len() + field.value.len() + 4;
-            if is(field, "transfer-encoding") {
-                return None;
-            }
-            if is(field, "connection") {
-                match field.value.trim_ascii() {
-                    value if value.eq_ignore_ascii_case(b"close") => persists = false,
-                    value if value.eq_ignore_ascii_case(b"keep-alive") => {}
+            // Most fields are of another length than any that matters.
+            let name = match field.name.len() {
+                3 if is(field, "age") => AGE,
+                4 if is(field, "etag") => ETAG,
+                4 if is_dated && is(field, "date") => DATE,
+                7 if is(field, "expires") => EXPIRES,
+                8 if is(field, "location") => LOCATION,
+                10 if is(field, "connection") => match field.value.trim_ascii() {
+                    value if value.eq_ignore_ascii_case(b"close") => {
+                        persists = false;
+                        continue;
+                    }
+                    value if value.eq_ignore_ascii_case(b"keep-alive") => continue,
                     _ => return None,
+                },
+                13 if is(field, "last-modified") => LAST_MODIFIED,
+                13 if is(field, "cache-control") => CACHE_CONTROL,
+                13 if is(field, "content-range") => CONTENT_RANGE,
+                14 if is(field, "content-length") => {
+                    if length.replace(decimal(field.value)?).is_some() {
+                        return None;
+                    }
+                    if method == Method::Get {
+                        // The body's framing says it.
+                        continue;
+                    }
+                    CONTENT_LENGTH
                 }
-            }
-            let Some((told, name)) = TELLING.iter().find(|(told, _)| is(field, told)) else { continue };
-            match *told {
-                "content-length" if length.is_some() => return None,
-                "content-length" => length = Some(decimal(field.value)?),
-                "date" if !is_dated => continue,
-                _ => {}
-            }
-            headers.append(name.clone(), HeaderValue::from_bytes(field.value).ok()?);
+                16 if is(field, "content-encoding") => CONTENT_ENCODING,
+                17 if is(field, "transfer-encoding") => return None,
+                _ => continue,
+            };
+            headers.push(name, HeaderValue::from_bytes(field.value).ok()?);
         }
         let has_no_body =
             method == Method::Head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -96,7 +112,7 @@ impl Head {
 }
 
 fn is(field: &httparse::Header<'_>, name: &str) -> bool {
-    field.name.len() == name.len() && field.name.eq_ignore_ascii_case(name)
+    field.name.eq_ignore_ascii_case(name)
 }
 
 /// `1*DIGIT`, without the room for another meaning that signs and spaces give.
@@ -105,20 +121,6 @@ fn decimal(text: &[u8]) -> Option<u64> {
     let number = digits.try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(digit?.into()));
     number.filter(|_| !text.is_empty())
 }
-
-/// The headers that a response is judged by, and told by.
-static TELLING: [(&str, HeaderName); 10] = [
-    ("content-length", CONTENT_LENGTH),
-    ("etag", ETAG),
-    ("last-modified", LAST_MODIFIED),
-    ("cache-control", CACHE_CONTROL),
-    ("date", DATE),
-    ("expires", EXPIRES),
-    ("age", AGE),
-    ("content-encoding", CONTENT_ENCODING),
-    ("content-range", CONTENT_RANGE),
-    ("location", LOCATION),
-];
 
 /// More fields are hyper's to refuse.
 const FIELDS_MAX: usize = 64;

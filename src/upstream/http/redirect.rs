@@ -5,13 +5,14 @@
 //! only adds a slash to the path: servers say so that the path is a directory, and would send a listing, which is no file. That the *address* behind
 //! an allowed name is an allowed one can only be known when it is connected to: see [`super::connect`].
 
+use http::StatusCode;
 use http::header::LOCATION;
-use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::origin::Origin;
 use super::reach::AllowedHosts;
+use crate::semantics::Fields;
 use crate::upstream::error::RedirectFault;
 
 /// How many redirects are followed for one request.
@@ -43,7 +44,7 @@ impl Trail {
     /// The URL and origin that a redirect with these headers leads to, if it may be followed.
     pub(super) fn next(
         &mut self,
-        headers: &HeaderMap,
+        headers: &Fields,
         own: &Origin,
         allowed: &AllowedHosts,
     ) -> Result<(&Url, Origin), Refused> {
@@ -70,9 +71,9 @@ impl Trail {
     }
 
     /// The URL that `Location` means, seen from where the request is.
-    fn resolve(&self, headers: &HeaderMap) -> Result<(Url, Origin), RedirectFault> {
+    fn resolve(&self, headers: &Fields) -> Result<(Url, Origin), RedirectFault> {
         let here = self.visited.last().ok_or(RedirectFault::Malformed)?;
-        let mut locations = headers.get_all(LOCATION).iter();
+        let mut locations = headers.get_all(&LOCATION);
         let (Some(location), None) = (locations.next(), locations.next()) else {
             return Err(RedirectFault::Malformed);
         };

@@ -1,10 +1,12 @@
 //! Judges the head of a response against what was asked. Pure: statuses and headers in, an [`Answer`] or a failure out.
 
+use std::time::SystemTime;
+
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
 use super::request::Asked;
-use crate::semantics::{ByteRange, CacheControl, EntityTag, Span, Validators, parse_http_date};
+use crate::semantics::{ByteRange, CacheControl, EntityTag, Fields, Span, Validators, parse_http_date};
 use crate::upstream::{Answer, FetchError, Head, Invalid, Method, Unavailable};
 
 /// What may be said of a response's head that is not a redirect.
@@ -20,17 +22,17 @@ impl Judge<'_> {
     pub(super) fn head(
         &self,
         status: StatusCode,
-        headers: &HeaderMap,
+        mut headers: Fields,
         header_bytes: usize,
         framed: Option<u64>,
     ) -> Result<Head, FetchError> {
         if header_bytes > self.header_bytes_max as usize {
             return Err(invalid(Invalid::HeadersTooLarge));
         }
-        let answer = self.answer(status, headers)?;
+        let answer = self.answer(status, &headers)?;
         let length = match (answer, self.asked.method) {
             (Answer::NotModified | Answer::NotSatisfiable { .. }, _) => None,
-            (_, Method::Head) => content_length(headers)?,
+            (_, Method::Head) => content_length(&headers)?,
             (Answer::Part { span, .. }, Method::Get) => match framed {
                 Some(framed) if framed != span.length() => return Err(invalid(Invalid::Part)),
                 // A chunked part is as long as it says it is, or the body fails.
@@ -39,12 +41,15 @@ impl Judge<'_> {
             (Answer::Whole, Method::Get) => framed,
         };
         if matches!(answer, Answer::Whole | Answer::Part { .. }) {
-            check_coding(headers)?;
+            check_coding(&headers)?;
         }
-        Ok(Head { answer, validators: validators(headers), length, cache_control: CacheControl::of(headers) })
+        let cache_control = CacheControl::of(&headers);
+        let etag = headers.take(&ETAG).and_then(EntityTag::from_header);
+        let validators = Validators { etag, last_modified: last_modified(&headers) };
+        Ok(Head { answer, validators, length, cache_control })
     }
 
-    fn answer(&self, status: StatusCode, headers: &HeaderMap) -> Result<Answer, FetchError> {
+    fn answer(&self, status: StatusCode, headers: &Fields) -> Result<Answer, FetchError> {
         match (status, self.asked.range) {
             (StatusCode::OK, _) => Ok(Answer::Whole),
             (StatusCode::PARTIAL_CONTENT, Some(range)) => part(range, headers),
@@ -80,8 +85,8 @@ fn invalid(reason: Invalid) -> FetchError {
 }
 
 /// A 206 must be the one part that was asked for: a client would put anything else in the wrong place of its file.
-fn part(range: ByteRange, headers: &HeaderMap) -> Result<Answer, FetchError> {
-    let mut values = headers.get_all(CONTENT_RANGE).iter();
+fn part(range: ByteRange, headers: &Fields) -> Result<Answer, FetchError> {
+    let mut values = headers.get_all(&CONTENT_RANGE);
     let (Some(value), None) = (values.next(), values.next()) else { return Err(invalid(Invalid::Part)) };
     let parsed = value.to_str().ok().and_then(Span::parse_content_range);
     let (span, total) = parsed.ok_or(invalid(Invalid::Part))?;
@@ -96,15 +101,14 @@ fn part(range: ByteRange, headers: &HeaderMap) -> Result<Answer, FetchError> {
 }
 
 /// `Content-Range: bytes */total` of a 416.
-fn unsatisfied_total(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes */")?.parse().ok()
+fn unsatisfied_total(headers: &Fields) -> Option<u64> {
+    headers.get(&CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes */")?.parse().ok()
 }
 
 /// The length that a response to HEAD speaks of; its framing says nothing.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, FetchError> {
+fn content_length(headers: &Fields) -> Result<Option<u64>, FetchError> {
     let mut lengths = headers
-        .get_all(CONTENT_LENGTH)
-        .iter()
+        .get_all(&CONTENT_LENGTH)
         .map(|value| value.to_str().ok().and_then(|digits| digits.parse().ok()));
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(None),
@@ -113,7 +117,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, FetchError> {
     }
 }
 
-fn check_coding(headers: &HeaderMap) -> Result<(), FetchError> {
+fn check_coding(headers: &Fields) -> Result<(), FetchError> {
     let is_identity = |value: &http::HeaderValue| {
         value.to_str().is_ok_and(|codings| {
             codings
@@ -121,16 +125,13 @@ fn check_coding(headers: &HeaderMap) -> Result<(), FetchError> {
                 .all(|coding| coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity"))
         })
     };
-    if headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
-        Ok(())
-    } else {
-        Err(invalid(Invalid::Coded))
-    }
+    if headers.get_all(&CONTENT_ENCODING).all(is_identity) { Ok(()) } else { Err(invalid(Invalid::Coded)) }
 }
 
-pub(super) fn validators(headers: &HeaderMap) -> Validators {
-    Validators {
-        etag: headers.get(ETAG).and_then(EntityTag::parse),
-        last_modified: headers.get(LAST_MODIFIED).and_then(parse_http_date),
-    }
+pub(super) fn validators(headers: &Fields) -> Validators {
+    Validators { etag: headers.get(&ETAG).and_then(EntityTag::parse), last_modified: last_modified(headers) }
+}
+
+fn last_modified(headers: &Fields) -> Option<SystemTime> {
+    headers.get(&LAST_MODIFIED).and_then(parse_http_date)
 }

@@ -1,6 +1,6 @@
 //! The refusal table: every status, code and sentence that a person may meet, through the front door.
 
-use channelgate::token::EndCause;
+use channelgate::token::{EndCause, Minted};
 
 use crate::support::client::Reply as Answer;
 use crate::support::faulty::{Faulty, Reply};
@@ -208,4 +208,36 @@ async fn expiry_is_checked_on_every_request_of_a_connection() {
     assert_eq!(connection.ask("GET", &target, &[]).await.status, 200);
     gate.hands.as_ref().unwrap().advance(std::time::Duration::from_secs(24 * 3_600));
     assert_eq!(connection.ask("GET", &target, &[]).await.verdict(), "401 token_expired");
+}
+
+#[tokio::test]
+async fn tokens_that_one_address_makes_up_are_not_looked_up_for_ever() {
+    let gate = Gate::builder()
+        .fixtures()
+        .settings("verify.wrong_per_second_max = 1\nlisten.trusted_proxies = [\"127.0.0.1\"]")
+        .manual_clock()
+        .start()
+        .await;
+    let known = gate.scoped("known", "repos", None, None).await;
+    let with = |token: &str, file: &str| format!("/t/{token}/main/{file}");
+    let made_up = || with(Minted::random().unwrap().expose(), INDEX);
+    assert_eq!(gate.get(&with(&known.value, INDEX)).await.status, 200);
+    for number in 0..=10 {
+        assert_eq!(gate.get(&made_up()).await.verdict(), "401 token_unknown", "{number}");
+    }
+    for (name, target, verdict) in [
+        ("index", made_up(), "503 overloaded"),
+        ("package", with(Minted::random().unwrap().expose(), "noarch/x-1-0.conda"), "429 rate_limited"),
+        ("of no token's form", with("nonsense", INDEX), "503 overloaded"),
+    ] {
+        let reply = gate.get(&target).await;
+        assert_eq!(reply.verdict(), verdict, "{name}");
+        assert!(reply.header("retry-after").is_some(), "{name}");
+    }
+    assert_eq!(gate.get(&with(&known.value, INDEX)).await.status, 200, "whose token is known is served");
+    let elsewhere = gate.ask("GET", &made_up(), &[("x-forwarded-for", "192.0.2.7")]).await;
+    assert_eq!(elsewhere.verdict(), "401 token_unknown", "others are not concerned");
+    gate.hands.as_ref().unwrap().advance(std::time::Duration::from_secs(1));
+    assert_eq!(gate.get(&made_up()).await.verdict(), "401 token_unknown", "a second later");
+    assert_eq!(gate.get(&made_up()).await.verdict(), "503 overloaded");
 }

@@ -16,8 +16,8 @@ const CHILD: &str = "CHANNELGATE_TEST_OUT_OF_DESCRIPTORS";
 
 #[tokio::test]
 async fn address_in_use_is_named() {
-    let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let error = Bound::bind(bound.local_addr()).unwrap_err();
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &Config::default()).unwrap();
+    let error = Bound::bind(bound.local_addr(), &Config::default()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     assert_eq!(error.to_string(), format!("cannot listen on {}", bound.local_addr()));
 }

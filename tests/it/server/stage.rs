@@ -38,7 +38,7 @@ impl Stage {
     }
 
     pub(super) fn start_with(config: Config, tls: Option<Arc<Tls>>) -> Self {
-        let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config).unwrap();
         let address = bound.local_addr();
         let script = Arc::new(Script::default());
         let registry = Registry::new();
