@@ -141,14 +141,14 @@ impl Gateway {
     }
 
     /// Answers one that says once, and legibly, which host it is for. `headers` are those of [`FIELDS`] that it has.
-    pub async fn express(
+    pub fn express(
         &self,
         method: &Method,
         path: &str,
         headers: &HeaderMap,
         peer: SocketAddr,
-    ) -> Reply<Body> {
-        self.reply(method, path, headers, Ok(()), peer).await
+    ) -> impl Future<Output = Reply<Body>> {
+        self.reply(method, path, headers, Ok(()), peer)
     }
 
     async fn reply(

@@ -19,7 +19,7 @@ pub use fields::Fields;
 pub use freshness::{Freshness, Patience};
 pub use host::is_plain_host;
 pub use range::{ByteRange, RangeError, Span};
-pub use validators::{EntityTag, Validators, http_date, parse_http_date};
+pub use validators::{EntityTag, Modified, Validators, http_date, parse_http_date};
 
 #[cfg(test)]
 mod tests;

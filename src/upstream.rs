@@ -193,8 +193,8 @@ impl Upstreams {
     /// # Errors
     ///
     /// [`FetchError`], as soon as an upstream answers wrongly or has no such file, or after the last one did not answer.
-    pub async fn fetch(&self, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
-        self.fetch_from(0, ask).await
+    pub fn fetch(&self, ask: &Ask<'_>) -> impl Future<Output = Result<Fetched, FetchError>> {
+        self.fetch_from(0, ask)
     }
 
     /// As [`Upstreams::fetch`], but the first that is asked is the one with number `start`, and after the last comes the first: for whoever

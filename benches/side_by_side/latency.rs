@@ -53,7 +53,8 @@ pub(crate) async fn beside_nginx(
     Ok((rows, figures))
 }
 
-/// S at a modest rate, without a flood and with ten unknown tokens for each valid request, both in each round.
+/// S at a modest rate: alone, with ten unknown tokens for each valid request, and with as many further valid requests instead, all in each
+/// round. Beside the last one only the garbage counts, beside the first also that there is more to do.
 pub(crate) async fn under_flood(
     stage: &Stage,
     rounds: usize,
@@ -66,12 +67,14 @@ pub(crate) async fn under_flood(
     println!("flood: {rate:.0} valid requests/s, {:.0} of garbage", GARBAGE * rate);
     let goal = stage.goal(Server::Gate, false);
     let time = Duration::from_secs_f64(seconds);
-    let mut waits: [Vec<Waits>; 2] = Default::default();
+    let mut waits: [Vec<Waits>; 3] = Default::default();
     for round in 0..rounds {
-        for at in order(2, round) {
+        for at in order(CROWDS.len(), round) {
             let mut streams = vec![valid(stage, Server::Gate, rate)];
-            if at == 1 {
-                streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate));
+            match CROWDS[at] {
+                "gate, flood" => streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate)),
+                "gate, as many valid requests" => streams.push(valid(stage, Server::Gate, GARBAGE * rate)),
+                _ => {}
             }
             let mut of_streams = run(&goal, &streams, time, round as u64 + 1).await?;
             waits[at].push(of_streams.swap_remove(0));
@@ -81,16 +84,21 @@ pub(crate) async fn under_flood(
     let rates = vec![rate, GARBAGE * rate];
     let mut rows = Vec::new();
     let mut figures =
-        vec![Figures { who: "gate".into(), what: "requests/s, valid and garbage".into(), values: rates }];
-    for (title, at) in QUANTILES {
-        let of =
-            |waits: &[Waits]| waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>();
-        let (calm, flooded) = (of(&waits[0]), of(&waits[1]));
-        let bounds = (title == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
-        let title = format!("token flood, valid {title}");
-        rows.push(Row::paired(&title, "gate, no flood", bounds, (&flooded, &calm), "µs"));
-        figures.push(Figures { who: "gate, flood".into(), what: title.clone(), values: flooded });
-        figures.push(Figures { who: "gate, no flood".into(), what: title, values: calm });
+        vec![Figures { who: "gate".into(), what: "requests/s, valid and further".into(), values: rates }];
+    for (quantile, at) in QUANTILES {
+        let title = format!("token flood, valid {quantile}");
+        let of = |waits: &Vec<Waits>| {
+            waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>()
+        };
+        let all = waits.each_ref().map(of);
+        let [flooded, others @ ..] = &all;
+        for (against, other) in CROWDS.iter().skip(1).zip(others) {
+            let bounds = (quantile == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
+            rows.push(Row::paired(&title, against, bounds, (flooded, other), "µs"));
+        }
+        for (who, values) in CROWDS.iter().zip(all) {
+            figures.push(Figures { who: (*who).into(), what: title.clone(), values });
+        }
     }
     Ok((rows, figures))
 }
@@ -134,6 +142,7 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 const QUANTILES: [(&str, f64); 3] = [("median", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+const CROWDS: [&str; 3] = ["gate, flood", "gate, no flood", "gate, as many valid requests"];
 const CONNECTIONS: usize = 64;
 /// For each valid request.
 const GARBAGE: f64 = 10.0;

@@ -9,7 +9,7 @@ use super::key::{Key, Part};
 use super::sha256::Sha256;
 use crate::clock::Timestamp;
 use crate::conda::ChannelName;
-use crate::semantics::{CacheControl, EntityTag, Validators};
+use crate::semantics::{CacheControl, EntityTag, Modified, Validators};
 use crate::upstream::UpstreamsId;
 
 /// What is known of an object.
@@ -88,13 +88,14 @@ impl Facts {
             etag: Some(told.unwrap_or_else(|| EntityTag::strong(&format!("sha256-{}", self.sha256)))),
             last_modified: self
                 .last_modified
-                .or_else(|| UNIX_EPOCH.checked_add(Duration::from_secs(fetched_at))),
+                .or_else(|| UNIX_EPOCH.checked_add(Duration::from_secs(fetched_at)))
+                .map(|modified| Modified::from(modified).written()),
         }
     }
 
     /// Both validators of the upstream.
     pub fn validators(&self) -> Validators {
-        Validators { etag: self.etag.clone(), last_modified: self.last_modified }
+        Validators { etag: self.etag.clone(), last_modified: self.last_modified.map(Modified::from) }
     }
 }
 

@@ -32,7 +32,7 @@ use super::flight::{Ending, FillError, Flight, Phase, Registered, Shared};
 use super::order::{Check, Inspection, Order, Passed, Refused};
 use super::resume::{Lost, Steady};
 use super::through::{Bypass, Handover};
-use crate::semantics::http_date;
+use crate::semantics::Modified;
 use crate::upstream::{Answer, Ask, Fetched, Method};
 
 /// A flight's task.
@@ -420,7 +420,7 @@ impl Fill {
             sha256: draft.sha256_so_far(),
             proof,
             etag: head.validators.etag.clone(),
-            last_modified: head.validators.last_modified,
+            last_modified: head.validators.last_modified.as_ref().map(Modified::at),
             cache_control: head.cache_control,
             generation: passed.generation,
             upstream: self.order.upstreams.name(upstream).to_owned(),
@@ -505,7 +505,7 @@ fn conditions(held: &Object) -> Option<HeaderMap> {
         conditions.insert(IF_NONE_MATCH, etag.as_header().clone());
     }
     if let Some(modified) = validators.last_modified {
-        conditions.insert(IF_MODIFIED_SINCE, http_date(modified));
+        conditions.insert(IF_MODIFIED_SINCE, modified.into_header());
     }
     (!conditions.is_empty()).then_some(conditions)
 }

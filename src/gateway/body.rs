@@ -76,6 +76,21 @@ impl Content {
         }
     }
 
+    /// How long it is, if that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.size_hint().exact()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Own(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Self::Whole(body) => body.size_hint(),
+            Self::Part(slice) => SizeHint::with_exact(slice.left),
+            Self::Cached(body) => body.size_hint(),
+        }
+    }
+
     fn is_over(&self) -> bool {
         match self {
             Self::Empty => true,
@@ -150,13 +165,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Empty => SizeHint::with_exact(0),
-            Content::Own(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Content::Whole(body) => body.size_hint(),
-            Content::Part(slice) => SizeHint::with_exact(slice.left),
-            Content::Cached(body) => body.size_hint(),
-        }
+        self.content.size_hint()
     }
 }
 

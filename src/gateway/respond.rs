@@ -16,7 +16,7 @@ use super::served::{Extent, Served};
 use crate::conda::redact;
 use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict, WRONG};
 use crate::policy::DenyReason;
-use crate::semantics::{Fields, http_date};
+use crate::semantics::Fields;
 use crate::server::Reply;
 use crate::upstream::FetchError;
 
@@ -36,7 +36,7 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply
         headers.push(ETAG, etag.into_header());
     }
     if let Some(modified) = served.validators.last_modified {
-        headers.push(LAST_MODIFIED, http_date(modified));
+        headers.push(LAST_MODIFIED, modified.into_header());
     }
     if let Extent::NotSatisfiable(_) = served.extent {
         // It answers the range, not the file: under the upstream's max-age a cache could keep it in the file's place.
@@ -67,13 +67,16 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply
             headers.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
     }
-    if let Some(length) = length {
+    let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
+    let content = if has_body { served.content } else { Content::Empty };
+    // Of a body that says how long it is, that is written with the head.
+    let is_told = |length| length > 0 && content.length() == Some(length);
+    if let Some(length) = length.filter(|&length| !is_told(length)) {
         headers.push(CONTENT_LENGTH, HeaderValue::from(length));
     }
     headers.push(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
     receipt.answered(status, "ok", served.cache_status);
-    let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
-    finish(status, headers, if has_body { served.content } else { Content::Empty }, receipt)
+    finish(status, headers, content, receipt)
 }
 
 /// The page at `/`: something lives here.

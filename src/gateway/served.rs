@@ -90,7 +90,7 @@ impl Served {
         let millis = u64::try_from(now.as_millis()).unwrap_or_default();
         let validators = Validators {
             etag: Some(EntityTag::strong(&format!("sha256-{}", Sha256::of(&body)))),
-            last_modified: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+            last_modified: Some((SystemTime::UNIX_EPOCH + Duration::from_millis(millis)).into()),
         };
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let extent = asked.extent(&validators, Some(length));
@@ -155,7 +155,7 @@ impl Served {
     /// An object: it has a strong tag and a date, the upstream's or its own.
     fn object(object: &Object, asked: Asked<'_>) -> Self {
         let facts = object.facts();
-        let validators = facts.served_validators();
+        let validators = object.validators().clone();
         let extent = asked.extent(&validators, Some(facts.length));
         let content = match extent {
             _ if *asked.method == Method::HEAD => Content::Empty,
@@ -171,7 +171,7 @@ impl Served {
         let Portion { object, span: all, sha256 } = portion;
         let validators = Validators {
             etag: Some(EntityTag::strong(&format!("sha256-{sha256}"))),
-            ..object.facts().served_validators()
+            ..object.validators().clone()
         };
         let extent = asked.extent(&validators, Some(all.length()));
         let content = match extent {

@@ -66,8 +66,8 @@ impl<'r> Conditions<'r> {
                 .any(|value| entity_tags(value.as_bytes()).any(matches));
         }
         let since = self.headers.get(IF_MODIFIED_SINCE).and_then(parse_http_date);
-        match (since, validators.last_modified) {
-            (Some(since), Some(modified)) => modified <= since,
+        match (since, &validators.last_modified) {
+            (Some(since), Some(modified)) => modified.at() <= since,
             _ => false,
         }
     }
@@ -79,8 +79,8 @@ impl<'r> Conditions<'r> {
         if value.as_bytes().ends_with(b"\"") {
             return validators.etag.as_ref().is_some_and(|etag| etag.matches_strongly(value.as_bytes()));
         }
-        match (parse_http_date(value), validators.last_modified) {
-            (Some(date), Some(modified)) => date == modified,
+        match (parse_http_date(value), &validators.last_modified) {
+            (Some(date), Some(modified)) => date == modified.at(),
             _ => false,
         }
     }

@@ -79,7 +79,7 @@ fn content_range_reads_what_it_writes_and_refuses_nonsense() {
 fn preconditions_follow_the_order_of_rfc9110() {
     let validators = Validators {
         etag: EntityTag::parse(&HeaderValue::from_static("\"v1\"")),
-        last_modified: Some(time(1_000)),
+        last_modified: Some(time(1_000).into()),
     };
     let at = |seconds| http_date(time(seconds)).to_str().unwrap().to_owned();
     let (old, same, new) = (at(999), at(1_000), at(1_001));

@@ -66,13 +66,64 @@ fn is_entity_tag(text: &[u8]) -> bool {
     inner.is_some_and(|inner| inner.iter().all(is_etagc))
 }
 
+/// When a body was last modified, to the second.
+#[derive(Clone, Debug)]
+pub struct Modified {
+    at: SystemTime,
+    /// As HTTP writes it: nearly always it was read in that form, and is passed on in it.
+    written: Option<HeaderValue>,
+}
+
+impl Modified {
+    /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
+    pub fn from_header(value: HeaderValue) -> Option<Self> {
+        let at = parse_http_date(&value)?;
+        // The other two forms are longer and shorter.
+        let is_fixdate = value.len() == IMF_FIXDATE_BYTES;
+        Some(Self { at, written: is_fixdate.then_some(value) })
+    }
+
+    /// The same, with its header value at hand for those who need it again and again.
+    pub fn written(self) -> Self {
+        let written = self.written.unwrap_or_else(|| http_date(self.at));
+        Self { written: Some(written), ..self }
+    }
+
+    /// The time.
+    pub fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    /// The header value, in the form of today.
+    pub fn into_header(self) -> HeaderValue {
+        self.written.unwrap_or_else(|| http_date(self.at))
+    }
+}
+
+impl From<SystemTime> for Modified {
+    fn from(at: SystemTime) -> Self {
+        Self { at, written: None }
+    }
+}
+
+impl PartialEq for Modified {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Modified {}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+const IMF_FIXDATE_BYTES: usize = 29;
+
 /// What identifies one version of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     /// `ETag`.
     pub etag: Option<EntityTag>,
-    /// `Last-Modified`, to the second.
-    pub last_modified: Option<SystemTime>,
+    /// `Last-Modified`.
+    pub last_modified: Option<Modified>,
 }
 
 /// `time` as HTTP writes it (IMF-fixdate).

@@ -359,7 +359,9 @@ fn write_head(head: &mut Vec<u8>, status: StatusCode, fields: &Fields, framing: 
     }
     match framing {
         Framing::Length(length) if !fields.contains(&CONTENT_LENGTH) => {
-            head.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            head.extend_from_slice(b"\r\n");
         }
         Framing::Told | Framing::Length(_) => {}
         Framing::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),

@@ -32,7 +32,7 @@ use super::lead::{Unreachable, check_no_credential};
 use super::{Answer, Ask, Failure, Head, Method};
 use crate::conda::UpstreamPath;
 use crate::reading::{Held, Reader};
-use crate::semantics::{CacheControl, Conditions, EntityTag, Precondition, Span, Validators};
+use crate::semantics::{CacheControl, Conditions, EntityTag, Modified, Precondition, Span, Validators};
 
 /// How often a lookup is repeated that the kernel gave up because something was renamed meanwhile (`EAGAIN`, openat2(2)).
 const RACES_MAX: usize = 16;
@@ -212,5 +212,5 @@ fn validators(metadata: &std::fs::Metadata) -> Validators {
     let opaque: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
     let modified = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-    Validators { etag: Some(EntityTag::strong(&opaque)), last_modified: modified }
+    Validators { etag: Some(EntityTag::strong(&opaque)), last_modified: modified.map(Modified::from) }
 }

@@ -13,6 +13,7 @@ use crate::cache::facts::Facts;
 use crate::cache::footer::{self, FooterError};
 use crate::cache::key::KeyDigest;
 use crate::clock::Timestamp;
+use crate::semantics::Validators;
 
 /// An open object. It is not evicted while this, a clone or a [`Pin`] of it lives; where it is replaced or purged meanwhile, its bytes can
 /// be read on.
@@ -33,6 +34,8 @@ pub(super) struct Opened {
     inner: Arc<Inner>,
     digest: KeyDigest,
     facts: Facts,
+    /// Those of the facts, which each request needs.
+    validators: Validators,
     file: Arc<File>,
 }
 
@@ -44,6 +47,11 @@ impl Object {
     /// What is known of it.
     pub fn facts(&self) -> &Facts {
         &self.opened.facts
+    }
+
+    /// The validators that clients are told.
+    pub fn validators(&self) -> &Validators {
+        &self.opened.validators
     }
 
     /// When the upstream last said that it is current.
@@ -72,7 +80,8 @@ impl Object {
 
 impl Opened {
     pub(super) fn new(inner: Arc<Inner>, digest: KeyDigest, facts: Facts, file: Arc<File>) -> Arc<Self> {
-        Arc::new(Self { inner, digest, facts, file })
+        let validators = facts.served_validators();
+        Arc::new(Self { inner, digest, facts, validators, file })
     }
 
     pub(super) fn file(&self) -> &Arc<File> {

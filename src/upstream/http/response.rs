@@ -1,12 +1,10 @@
 //! Judges the head of a response against what was asked. Pure: statuses and headers in, an [`Answer`] or a failure out.
 
-use std::time::SystemTime;
-
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
 use super::request::Asked;
-use crate::semantics::{ByteRange, CacheControl, EntityTag, Fields, Span, Validators, parse_http_date};
+use crate::semantics::{ByteRange, CacheControl, EntityTag, Fields, Modified, Span, Validators};
 use crate::upstream::{Answer, FetchError, Head, Invalid, Method, Unavailable};
 
 /// What may be said of a response's head that is not a redirect.
@@ -45,7 +43,8 @@ impl Judge<'_> {
         }
         let cache_control = CacheControl::of(&headers);
         let etag = headers.take(&ETAG).and_then(EntityTag::from_header);
-        let validators = Validators { etag, last_modified: last_modified(&headers) };
+        let last_modified = headers.take(&LAST_MODIFIED).and_then(Modified::from_header);
+        let validators = Validators { etag, last_modified };
         Ok(Head { answer, validators, length, cache_control })
     }
 
@@ -129,9 +128,8 @@ fn check_coding(headers: &Fields) -> Result<(), FetchError> {
 }
 
 pub(super) fn validators(headers: &Fields) -> Validators {
-    Validators { etag: headers.get(&ETAG).and_then(EntityTag::parse), last_modified: last_modified(headers) }
-}
-
-fn last_modified(headers: &Fields) -> Option<SystemTime> {
-    headers.get(&LAST_MODIFIED).and_then(parse_http_date)
+    Validators {
+        etag: headers.get(&ETAG).and_then(EntityTag::parse),
+        last_modified: headers.get(&LAST_MODIFIED).cloned().and_then(Modified::from_header),
+    }
 }
