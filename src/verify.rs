@@ -97,7 +97,7 @@ pub struct Config {
     pub unknown_ttl: Duration,
     /// Questions with the store at any time. Default 64.
     pub store_queries_max: usize,
-    /// Tokens that nobody was issued, for each network and second. Default 20.
+    /// Tokens that nobody was issued and the store is asked about, for each network and second; 0 is no limit. Default 100.
     pub wrong_per_second_max: u32,
     /// Store reachable: no verdict is older than this. Default 10 s.
     pub max_staleness: Duration,
@@ -112,7 +112,7 @@ impl Default for Config {
             unknown_max: 100_000,
             unknown_ttl: Duration::from_secs(60),
             store_queries_max: 64,
-            wrong_per_second_max: 20,
+            wrong_per_second_max: 100,
             max_staleness: Duration::from_secs(10),
             outage_grace: Duration::from_secs(300),
         }
@@ -227,19 +227,22 @@ impl Verifier {
         found
     }
 
-    /// What the store says of a digest that [`recall`](Self::recall) does not answer for, and that `network` shows.
+    /// What the store says of a digest that [`recall`](Self::recall) does not answer for, and that `network` shows; `None` is not limited.
     ///
     /// # Errors
     ///
     /// Nothing can be said for the moment.
     pub async fn lookup(&self, digest: &TokenDigest, network: Option<IpAddr>) -> Result<Lookup, LookupError> {
-        if !self.0.era.load().was_known(digest) {
-            self.check_guesses(network)?;
+        if let Some(network) = network
+            && !self.0.era.load().was_known(digest)
+        {
+            self.0.guesses.check(network, self.0.clock.uptime()).map_err(|retry_after| {
+                self.0.meters.limited.inc();
+                LookupError::TooManyWrong { retry_after }
+            })?;
         }
-        let outcome = self.0.lookup(digest, self.0.config.max_staleness).await.map(|verdict| verdict.lookup);
-        if let (Ok(Lookup::Unknown), Some(network)) = (&outcome, network) {
-            self.0.guesses.was_wrong(network, self.0.clock.uptime());
-        }
+        let verdict = self.0.lookup(digest, self.0.config.max_staleness, network).await;
+        let outcome = verdict.map(|verdict| verdict.lookup);
         let meters = &self.0.meters;
         match &outcome {
             Ok(Lookup::Known(_)) => meters.miss.inc(),
@@ -250,14 +253,6 @@ impl Verifier {
             Err(LookupError::TooManyWrong { .. }) => {}
         }
         outcome
-    }
-
-    fn check_guesses(&self, network: Option<IpAddr>) -> Result<(), LookupError> {
-        let Some(network) = network else { return Ok(()) };
-        self.0.guesses.check(network, self.0.clock.uptime()).map_err(|retry_after| {
-            self.0.meters.limited.inc();
-            LookupError::TooManyWrong { retry_after }
-        })
     }
 
     /// Screens API keys by these from now on, the set that is current at each moment. Without them each is looked up like any token.
@@ -281,14 +276,13 @@ impl Verifier {
         }
     }
 
-    /// What is said of a secret that no token can have: unknown, without asking the store. Where nothing can be said of any other digest
-    /// that memory does not know, the answer is the same, so that it never tells whether a secret has the form of a token.
+    /// What is said of a secret that no token can have: unknown, without asking the store. In an outage the answer is that of any other
+    /// digest that memory does not know, so that it never tells whether a secret has the form of a token.
     ///
     /// # Errors
     ///
-    /// The store does not answer, or `network` was wrong too often.
-    pub fn lookup_implausible(&self, network: Option<IpAddr>) -> Result<Lookup, LookupError> {
-        self.check_guesses(network)?;
+    /// The store does not answer.
+    pub fn lookup_implausible(&self) -> Result<Lookup, LookupError> {
         if self.0.contact.is_up() {
             Ok(Lookup::Unknown)
         } else {
@@ -318,7 +312,7 @@ impl Verifier {
     ///
     /// Nothing can be said for the moment.
     pub async fn review(&self, digest: &TokenDigest) -> Result<Verdict, LookupError> {
-        self.0.lookup(digest, self.0.config.max_staleness / 2).await
+        self.0.lookup(digest, self.0.config.max_staleness / 2, None).await
     }
 
     /// The uptime from which on a verdict of `as_of` may no longer be acted on, as the store is now.
@@ -418,7 +412,7 @@ impl Inner {
         let old = self.era.swap(Arc::clone(&era));
         self.news.notify_one();
         if old.known_len() > FREED_AT_ONCE_MAX {
-            // A million verdicts take a while to free.
+            // A million verdicts take a while to go through and to free.
             tokio::task::spawn_blocking(move || old.end());
         } else {
             old.end();

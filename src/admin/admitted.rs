@@ -92,8 +92,9 @@ impl<D: Does> FromRequestParts<Shared> for Admitted<D> {
             let credential = auth::extract_from_headers(&parts.headers, &mut scratch);
             Shown::new(credential.map_err(Refusal::Credential)?, &shared.verifier)
         };
+        // Whoever reaches this plane is no crowd: an operator is not to pay for what comes to the other one through the same proxy.
         let Asker { carrier, caller, .. } =
-            shown.asker(&shared.verifier, Some(arrival.client)).await.map_err(Refusal::Lookup)?;
+            shown.asker(&shared.verifier, None).await.map_err(Refusal::Lookup)?;
         if let Caller::Known(standing) = &caller {
             let _ = arrival.asker.set((carrier, Arc::clone(standing)));
         }

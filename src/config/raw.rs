@@ -110,9 +110,8 @@ pub struct Verify {
     /// Questions to the store at once; beyond it the answer is 503. 32.
     #[serde(with = "value::count")]
     pub store_queries_max: usize,
-    /// Unknown credentials that each network (an IPv4 address, a /64 of IPv6) may show a second, with ten seconds of that saved up; beyond it
-    /// the store is not asked and the answer is 429, or 503 for an index. 20.
-    #[serde(with = "value::count")]
+    /// Unknown tokens that the store is asked about for each network (an IPv4 address, a /64 of IPv6) and second, with two seconds of that
+    /// saved up; beyond it it is not asked, and the answer is 429 for a package and 503 for other files. 0: no limit. 100.
     pub wrong_per_second_max: u32,
     /// Running downloads end when the right to them does, within the same bounds; else they finish. False.
     pub cut_streams: bool,
@@ -525,7 +524,7 @@ impl Default for Verify {
             known_max: 100_000,
             unknown_max: 100_000,
             store_queries_max: 32,
-            wrong_per_second_max: 20,
+            wrong_per_second_max: 100,
             cut_streams: false,
         }
     }

@@ -62,7 +62,7 @@ impl Shown {
     pub async fn asker(self, verifier: &Verifier, client: Option<IpAddr>) -> Result<Asker, LookupError> {
         let caller = match self.what {
             What::Nothing { masked } => Caller::Anonymous { masked },
-            What::Nonsense => caller(verifier.lookup_implausible(client.map(network))?),
+            What::Nonsense => caller(verifier.lookup_implausible()?),
             What::Remembered(lookup) => caller(lookup),
             // Boxed, as all that seldom happens on a request's way: its room would be moved about with every request.
             What::Forgotten(digest) => caller(Box::pin(verifier.lookup(&digest, client.map(network))).await?),

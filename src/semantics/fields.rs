@@ -52,7 +52,7 @@ impl Fields {
     /// Takes the first of this name out.
     pub fn take(&mut self, name: &HeaderName) -> Option<HeaderValue> {
         let at = self.0.iter().position(|(one, _)| one == name)?;
-        Some(self.0.swap_remove(at).1)
+        Some(self.0.remove(at).1)
     }
 }
 

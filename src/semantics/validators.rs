@@ -78,8 +78,8 @@ impl Modified {
     /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
     pub fn from_header(value: HeaderValue) -> Option<Self> {
         let at = parse_http_date(&value)?;
-        // The other two forms are longer and shorter.
-        let is_fixdate = value.len() == IMF_FIXDATE_BYTES;
+        // The other two forms are longer, or shorter and without the zone.
+        let is_fixdate = value.len() == IMF_FIXDATE_BYTES && value.as_bytes().ends_with(b" GMT");
         Some(Self { at, written: is_fixdate.then_some(value) })
     }
 

@@ -4,7 +4,8 @@ use http::{Response, StatusCode};
 
 use crate::semantics::Fields;
 
-/// A response. What frames its body is not among its fields, but for the length if that is known.
+/// A response. What frames its body is not among its fields, but for a length that the body does not tell
+/// itself.
 #[derive(Debug)]
 pub struct Reply<B> {
     /// The status.

@@ -49,7 +49,7 @@ use crate::token::{TokenDigest, Warrant};
 pub(super) struct Era {
     known: Memory<Known>,
     unknown: Memory<()>,
-    /// Digests of tokens of which a verdict was forgotten, or not remembered. It outlives the era.
+    /// Digests of tokens of which a verdict was forgotten because something had changed, or was not remembered for that. It outlives the era.
     forgotten: Arc<Memory<()>>,
     /// The organizations that were heard of.
     organizations: DashMap<Uuid, Arc<Organization>>,
@@ -121,7 +121,7 @@ impl Era {
         Self {
             known: Memory::new(config.known_max),
             unknown: Memory::new(config.unknown_max),
-            forgotten: Arc::new(Memory::new(config.unknown_max)),
+            forgotten: Arc::new(Memory::new(config.known_max)),
             organizations: DashMap::new(),
             flights: DashMap::new(),
             announced: AtomicI64::new(position.as_number()),
@@ -223,9 +223,10 @@ impl Era {
         for change in changes {
             match &change.subject {
                 Subject::Token(digest) => {
-                    if self.known.forget(digest) {
+                    if self.known.contains(digest) {
                         self.forgotten.remember(digest, (), Duration::ZERO, || true);
                     }
+                    self.known.forget(digest);
                     self.unknown.forget(digest);
                 }
                 Subject::Organization(id) => {

@@ -3,6 +3,7 @@
 //! A question is a task of its own: nobody who waits for it owns it, so the one who asked first may go away. It holds one of a bounded
 //! number of places from before it is known to others until it has landed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use dashmap::Entry;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::era::{Era, Landing};
-use super::{Inner, LookupError, RETRY_AFTER, Verdict};
+use super::{Inner, Lookup, LookupError, RETRY_AFTER, Verdict};
 use crate::store::{Reading, StoreError};
 use crate::token::TokenDigest;
 
@@ -20,6 +21,7 @@ impl Inner {
         self: &Arc<Self>,
         digest: &TokenDigest,
         staleness: Duration,
+        network: Option<IpAddr>,
     ) -> Result<Verdict, LookupError> {
         let unavailable = LookupError::StoreUnavailable { retry_after: RETRY_AFTER };
         let needed = self.era.load().announced();
@@ -31,7 +33,7 @@ impl Inner {
                 // The follower tries every moment; a thousand requests need not.
                 return Err(unavailable);
             }
-            match self.ask(digest, staleness).await? {
+            match self.ask(digest, staleness, network).await? {
                 // The answer may have been on its way for long, or the gate stopped while it was: it ages as if it were remembered.
                 Some(Landing::Answered(verdict, position))
                     if position >= needed && self.age(verdict.as_of) < self.config.max_staleness =>
@@ -53,6 +55,7 @@ impl Inner {
         self: &Arc<Self>,
         digest: &TokenDigest,
         staleness: Duration,
+        network: Option<IpAddr>,
     ) -> Result<Option<Landing>, LookupError> {
         let era = self.era.load_full();
         let joined = era.flights.get(digest).map(|flight| flight.clone());
@@ -60,7 +63,7 @@ impl Inner {
             Some(flight) => flight,
             None => {
                 let place = self.place().await?;
-                match self.take_off(&era, digest, staleness, place) {
+                match self.take_off(&era, digest, staleness, (place, network)) {
                     Some(flight) => flight,
                     None => return Ok(None),
                 }
@@ -84,7 +87,7 @@ impl Inner {
         era: &Arc<Era>,
         digest: &TokenDigest,
         staleness: Duration,
-        place: OwnedSemaphorePermit,
+        (place, network): (OwnedSemaphorePermit, Option<IpAddr>),
     ) -> Option<watch::Receiver<Option<Landing>>> {
         match era.flights.entry(*digest) {
             Entry::Occupied(flight) => Some(flight.get().clone()),
@@ -94,7 +97,7 @@ impl Inner {
                 let (landing, flight) = watch::channel(None);
                 vacant.insert(flight.clone());
                 let registered = Registered { era: Arc::clone(era), digest: *digest };
-                tokio::spawn(Arc::clone(self).fly(registered, landing, place));
+                tokio::spawn(Arc::clone(self).fly(registered, landing, (place, network)));
                 Some(flight)
             }
         }
@@ -104,7 +107,7 @@ impl Inner {
         self: Arc<Self>,
         registered: Registered,
         landing: watch::Sender<Option<Landing>>,
-        place: OwnedSemaphorePermit,
+        (place, network): (OwnedSemaphorePermit, Option<IpAddr>),
     ) {
         self.meters.store_queries.inc();
         let asked_at = self.clock.uptime();
@@ -119,6 +122,12 @@ impl Inner {
             tracing::debug!(error = %error, "a token could not be looked up");
             Landing::Failed
         });
+        if let (Landing::Answered(Verdict { lookup: Lookup::Unknown, .. }, _), Some(network)) =
+            (&landed, network)
+        {
+            // Once for each question, however many ask it, and only for who was first.
+            self.guesses.was_wrong(network, self.clock.uptime());
+        }
         drop(registered);
         drop(place);
         landing.send_replace(Some(landed));

@@ -16,15 +16,15 @@ use hashlink::LruCache;
 /// The networks that were wrong lately.
 #[derive(Debug)]
 pub(super) struct Guesses {
-    /// What each wrong token costs.
+    /// What each wrong token costs; nothing if there is no limit.
     interval: Duration,
     paid_at: Mutex<LruCache<IpAddr, Duration>>,
 }
 
 impl Guesses {
-    /// Nobody was wrong yet. `per_second`: how often each network may be.
+    /// Nobody was wrong yet. `per_second`: how often each network may be; 0 is no limit.
     pub(super) fn new(per_second: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
+        let interval = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
         Self { interval, paid_at: Mutex::new(LruCache::new(NETWORKS_MAX)) }
     }
 
@@ -42,6 +42,9 @@ impl Guesses {
 
     /// What was asked for `network` was wrong.
     pub(super) fn was_wrong(&self, network: IpAddr, now: Duration) {
+        if self.interval.is_zero() {
+            return;
+        }
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
         let before = paid_at.peek(&network).copied().unwrap_or_default();
         // However many were asked at once: nobody waits for longer than it took to save up.
@@ -51,7 +54,7 @@ impl Guesses {
 }
 
 /// What a network has saved up when it was not wrong for so long.
-const SAVED: Duration = Duration::from_secs(10);
+const SAVED: Duration = Duration::from_secs(2);
 
 /// How many networks are remembered; who was wrong longest ago is forgotten first.
 const NETWORKS_MAX: usize = 10_000;

@@ -121,12 +121,13 @@ impl<V> Memory<V> {
         true
     }
 
-    /// Drops the verdict on a digest. True if there was one.
-    pub(super) fn forget(&self, digest: &TokenDigest) -> bool {
-        let Some(mut shard) = self.write(digest) else { return false };
-        let Some(place) = shard.place_of(digest) else { return false };
-        shard.remove(place);
-        true
+    /// Drops the verdict on a digest.
+    pub(super) fn forget(&self, digest: &TokenDigest) {
+        if let Some(mut shard) = self.write(digest)
+            && let Some(place) = shard.place_of(digest)
+        {
+            shard.remove(place);
+        }
     }
 
     /// Whether there is a verdict on a digest, whatever it is worth.
@@ -212,6 +213,8 @@ impl<V> Shard<V> {
         }
         self.hand = if self.hand < self.entries.len() { self.hand } else { 0 };
         self.remove(self.hand);
+        // The latest entry is there now, and not the next to go.
+        self.hand += 1;
     }
 
     /// Removes the entry at `place`; the last entry takes its place.

@@ -353,12 +353,12 @@ async fn outage_is_noticed_survived_and_over_by_itself() {
     assert!(is_alive(&ask(&gate.verifier, &digest("a")).await.unwrap()));
     let unknown = ask(&gate.verifier, &digest("x")).await;
     assert!(matches!(unknown, Err(LookupError::StoreUnavailable { .. })), "{unknown:?}");
-    assert_eq!(gate.verifier.lookup_implausible(None), unknown, "the same answer");
+    assert_eq!(gate.verifier.lookup_implausible(), unknown, "the same answer");
     assert!(gate.verifier.health().inside_grace);
     std::fs::rename(&away, &home).unwrap();
     until(true).await;
     assert_eq!(ask(&gate.verifier, &digest("x")).await, Ok(Lookup::Unknown));
-    assert_eq!(gate.verifier.lookup_implausible(None), Ok(Lookup::Unknown));
+    assert_eq!(gate.verifier.lookup_implausible(), Ok(Lookup::Unknown));
     gate.stop().await;
 }
 

@@ -222,18 +222,22 @@ async fn tokens_that_one_address_makes_up_are_not_looked_up_for_ever() {
     let with = |token: &str, file: &str| format!("/t/{token}/main/{file}");
     let made_up = || with(Minted::random().unwrap().expose(), INDEX);
     assert_eq!(gate.get(&with(&known.value, INDEX)).await.status, 200);
-    for number in 0..=10 {
+    for number in 0..3 {
         assert_eq!(gate.get(&made_up()).await.verdict(), "401 token_unknown", "{number}");
     }
     for (name, target, verdict) in [
         ("index", made_up(), "503 overloaded"),
         ("package", with(Minted::random().unwrap().expose(), "noarch/x-1-0.conda"), "429 rate_limited"),
-        ("of no token's form", with("nonsense", INDEX), "503 overloaded"),
     ] {
         let reply = gate.get(&target).await;
         assert_eq!(reply.verdict(), verdict, "{name}");
         assert!(reply.header("retry-after").is_some(), "{name}");
     }
+    assert_eq!(
+        gate.get(&with("nonsense", INDEX)).await.verdict(),
+        "401 token_unknown",
+        "is not looked up anyway"
+    );
     assert_eq!(gate.get(&with(&known.value, INDEX)).await.status, 200, "whose token is known is served");
     let elsewhere = gate.ask("GET", &made_up(), &[("x-forwarded-for", "192.0.2.7")]).await;
     assert_eq!(elsewhere.verdict(), "401 token_unknown", "others are not concerned");
