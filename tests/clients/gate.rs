@@ -396,6 +396,10 @@ fn follow(stderr: impl Read, log: &Mutex<String>, ready: &Sender<[String; 2]>) {
             // Nobody listens any more only if the time was up.
             let _ = ready.send([data, admin].map(str::to_owned));
         }
+        if line.contains(" ERROR ") {
+            // Seen beside whatever fails because of it.
+            eprintln!("the gate says: {line}");
+        }
         let mut log = log.lock().unwrap();
         log.push_str(&line);
         log.push('\n');
