@@ -138,9 +138,7 @@ impl Era {
 
     /// Notes that everything is forgotten.
     pub(super) fn end(&self) {
-        self.known.for_each(|digest| {
-            self.forgotten.remember(digest, (), Duration::ZERO, || true);
-        });
+        self.known.for_each(|digest| self.note_known(digest));
     }
 
     /// Where to read the feed on: the settled position, with the change before it as soon as that was read.
@@ -224,7 +222,7 @@ impl Era {
             match &change.subject {
                 Subject::Token(digest) => {
                     if self.known.contains(digest) {
-                        self.forgotten.remember(digest, (), Duration::ZERO, || true);
+                        self.note_known(digest);
                     }
                     self.known.forget(digest);
                     self.unknown.forget(digest);
@@ -254,7 +252,7 @@ impl Era {
                 let position = reading.position.as_number();
                 let known = Known { standing: Arc::clone(&standing), position, organization };
                 if !self.known.remember(digest, known, read_at, still_true) {
-                    self.forgotten.remember(digest, (), read_at, || true);
+                    self.note_known(digest);
                 }
                 Lookup::Known(standing)
             }
@@ -271,6 +269,11 @@ impl Era {
             let changed = known.organization.changed.load(Ordering::SeqCst);
             (known.position >= changed).then(|| Arc::clone(&known.standing))
         })
+    }
+
+    /// Notes that a token is known to be one, whatever becomes of the verdict on it.
+    pub(super) fn note_known(&self, digest: &TokenDigest) {
+        self.forgotten.remember(digest, (), Duration::ZERO, || true);
     }
 
     /// Whether the token is known to be one, although nothing that is remembered of it may count any more.

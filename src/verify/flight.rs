@@ -155,6 +155,10 @@ impl Inner {
             false => Duration::ZERO,
         };
         let lookup = registered.era.remember(&registered.digest, reading, as_of);
+        if matches!(lookup, Lookup::Known(_)) && !Arc::ptr_eq(&registered.era, &self.era.load()) {
+            // Its era ended while the answer was on its way, and may have been gone through before it came.
+            registered.era.note_known(&registered.digest);
+        }
         Ok(Landing::Answered(Verdict { lookup, as_of }, position))
     }
 }
