@@ -28,4 +28,4 @@ pub use ending::Ending;
 pub use package_entry::PackageEntry;
 pub use problem::{MEDIA_TYPE as PROBLEM_MEDIA_TYPE, Problem};
 pub use request_id::{RequestId, RequestIds, shown_method};
-pub use verdict::{Verdict, WRONG};
+pub use verdict::Verdict;

@@ -235,13 +235,13 @@ impl Gateway {
     ) -> Result<Served, Refusal> {
         let channels = routing.routes.channels();
         let decided_at = self.clock.uptime();
+        let client = Some(receipt.client());
+        let admit = || admission::admit(target, headers, channels, &self.verifier, client, self.clock.now());
         let undecided = |error| {
             let kind = channels.locate(target).location.file().map(|file| file.kind());
             Refusal::undecided(error, kind)
         };
-        let by = (Some(receipt.client()), self.clock.now());
-        let admission = admission::admit(target, headers, channels, &self.verifier, by);
-        let admission = admission.await.map_err(undecided)?;
+        let admission = admit().await.map_err(undecided)?;
         let Admission { carrier, caller, digest, decision } = admission;
         receipt.caller(carrier, &caller);
         let permit = decision.map_err(Refusal::Denied)?;
@@ -256,9 +256,7 @@ impl Gateway {
         };
         if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
-            let by = (Some(receipt.client()), self.clock.now());
-            let admission = admission::admit(target, headers, channels, &self.verifier, by);
-            Box::pin(admission).await.map_err(undecided)?.decision.map_err(Refusal::Denied)?;
+            Box::pin(admit()).await.map_err(undecided)?.decision.map_err(Refusal::Denied)?;
         }
         if let (Some(streams), Some(digest)) = (&self.streams, digest) {
             let oldest = decided_at.saturating_sub(self.verifier.config().max_staleness);

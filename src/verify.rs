@@ -233,24 +233,18 @@ impl Verifier {
     ///
     /// Nothing can be said for the moment.
     pub async fn lookup(&self, digest: &TokenDigest, network: Option<IpAddr>) -> Result<Lookup, LookupError> {
-        if let Some(network) = network
-            && !self.0.era.load().was_known(digest)
-        {
-            self.0.guesses.check(network, self.0.clock.uptime()).map_err(|retry_after| {
-                self.0.meters.limited.inc();
-                LookupError::TooManyWrong { retry_after }
-            })?;
-        }
-        let verdict = self.0.lookup(digest, self.0.config.max_staleness, network).await;
-        let outcome = verdict.map(|verdict| verdict.lookup);
+        let outcome = match self.0.may_ask(digest, network) {
+            Ok(()) => self.0.lookup(digest, self.0.config.max_staleness, network).await,
+            Err(error) => Err(error),
+        };
+        let outcome = outcome.map(|verdict| verdict.lookup);
         let meters = &self.0.meters;
         match &outcome {
             Ok(Lookup::Known(_)) => meters.miss.inc(),
             Ok(Lookup::Unknown) => meters.unknown.inc(),
             Err(LookupError::StoreUnavailable { .. }) => meters.unavailable.inc(),
             Err(LookupError::Overloaded { .. }) => meters.overloaded.inc(),
-            // Counted where it was found.
-            Err(LookupError::TooManyWrong { .. }) => {}
+            Err(LookupError::TooManyWrong { .. }) => meters.limited.inc(),
         }
         outcome
     }
@@ -337,6 +331,17 @@ impl Verifier {
 }
 
 impl Inner {
+    /// Whether the store may be asked about a digest that `network` shows.
+    fn may_ask(&self, digest: &TokenDigest, network: Option<IpAddr>) -> Result<(), LookupError> {
+        match network {
+            Some(network) if !self.era.load().was_known(digest) => self
+                .guesses
+                .check(network, self.clock.uptime())
+                .map_err(|retry_after| LookupError::TooManyWrong { retry_after }),
+            _ => Ok(()),
+        }
+    }
+
     /// What memory says of a digest, if it is younger than `staleness`, or than the grace while the store does not answer.
     fn remembered(&self, digest: &TokenDigest, staleness: Duration) -> Option<Verdict> {
         // Before memory is read: what is remembered after a proof of life was seen is at least as young as that proof.

@@ -152,7 +152,7 @@ async fn admit_by_every_carrier(
     for (carrier, path, headers) in &carriers {
         let admit_once = || async {
             let target = RequestTarget::parse(path).unwrap();
-            let admission = admit(&target, headers, channels, verifier, (None, clock.now())).await.unwrap();
+            let admission = admit(&target, headers, channels, verifier, None, clock.now()).await.unwrap();
             assert!(admission.decision.is_ok_and(|permit| !permit.view().is_whole()), "{kind} {carrier}");
         };
         // Warm: the first lookup asks the store, and thread-locals come into being.

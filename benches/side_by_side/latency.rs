@@ -71,10 +71,12 @@ pub(crate) async fn under_flood(
     for round in 0..rounds {
         for at in order(CROWDS.len(), round) {
             let mut streams = vec![valid(stage, Server::Gate, rate)];
-            match CROWDS[at] {
-                "gate, flood" => streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate)),
-                "gate, as many valid requests" => streams.push(valid(stage, Server::Gate, GARBAGE * rate)),
-                _ => {}
+            match CROWDS[at].1 {
+                Further::Garbage => {
+                    streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate))
+                }
+                Further::Nothing => {}
+                Further::Valid => streams.push(valid(stage, Server::Gate, GARBAGE * rate)),
             }
             let mut of_streams = run(&goal, &streams, time, round as u64 + 1).await?;
             waits[at].push(of_streams.swap_remove(0));
@@ -92,11 +94,11 @@ pub(crate) async fn under_flood(
         };
         let all = waits.each_ref().map(of);
         let [flooded, others @ ..] = &all;
-        for (against, other) in CROWDS.iter().skip(1).zip(others) {
+        for ((against, _), other) in CROWDS.iter().skip(1).zip(others) {
             let bounds = (quantile == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
             rows.push(Row::paired(&title, against, bounds, (flooded, other), "µs"));
         }
-        for (who, values) in CROWDS.iter().zip(all) {
+        for ((who, _), values) in CROWDS.iter().zip(all) {
             figures.push(Figures { who: (*who).into(), what: title.clone(), values });
         }
     }
@@ -142,7 +144,20 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 const QUANTILES: [(&str, f64); 3] = [("median", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
-const CROWDS: [&str; 3] = ["gate, flood", "gate, no flood", "gate, as many valid requests"];
+/// What comes beside the requests that are measured.
+#[derive(Clone, Copy)]
+enum Further {
+    Garbage,
+    Nothing,
+    Valid,
+}
+
+/// The first one is compared with the others.
+const CROWDS: [(&str, Further); 3] = [
+    ("gate, flood", Further::Garbage),
+    ("gate, no flood", Further::Nothing),
+    ("gate, as many valid requests", Further::Valid),
+];
 const CONNECTIONS: usize = 64;
 /// For each valid request.
 const GARBAGE: f64 = 10.0;

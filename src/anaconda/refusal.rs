@@ -346,9 +346,7 @@ fn of_password(refusal: &PasswordRefusal) -> Verdict {
         PasswordRefusal::Throttled(wait) => {
             let seconds = wait.as_secs().max(1);
             let detail = format!("There were too many attempts to sign in. Try again in {seconds} s.");
-            let verdict =
-                Verdict::plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many attempts", detail);
-            Verdict { retry_after_seconds: Some(seconds), ..verdict }
+            Verdict::limited("Too many attempts", detail, seconds)
         }
         PasswordRefusal::Overloaded => Verdict::overloaded(5),
         PasswordRefusal::Store(error) => of_store(error),

@@ -321,13 +321,12 @@ pub(super) fn secret(source: &config::SecretSource) -> upstream::SecretSource {
 /// A file's changes wait for its disk, on which a machine that starts or installs something writes for seconds: twice as long as a server has,
 /// and still less than half of the default of `verify.max_staleness`, so that a disk that hangs is noticed in time.
 pub fn store(config: &Config) -> store::Config {
-    let url = config.store.url.with_password();
-    let patience = if url.starts_with("sqlite:") { 2 } else { 1 };
+    let patience = if matches!(config.store.url, config::StoreUrl::Sqlite(_)) { 2 } else { 1 };
     let default = store::Config::default();
     store::Config {
         query_timeout: default.query_timeout * patience,
         busy_timeout: default.busy_timeout * patience,
-        url,
+        url: config.store.url.with_password(),
         read_url: config.store.read_url.as_ref().map(config::StoreUrl::with_password),
         // Several looks at the feed fit into what a verdict may be late.
         heartbeat: (config.verify.max_staleness / 4).min(Duration::from_secs(1)),

@@ -167,7 +167,7 @@ pub async fn explain(request: &Request, config: &Config, verifier: &Verifier, no
             "The file is fetched from the channel's upstream.".to_owned(),
         )
     };
-    let refusal = match admission::admit(&target, headers, &channels, verifier, (None, now)).await {
+    let refusal = match admission::admit(&target, headers, &channels, verifier, None, now).await {
         Ok(admission) => {
             explanation.admit(&admission, &asked, now);
             match admission.decision {

@@ -36,6 +36,15 @@ impl Verdict {
         Self { retry_after_seconds, ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, code, title, detail) }
     }
 
+    /// Too many came from one place.
+    pub fn limited(title: &'static str, detail: String, seconds: u64) -> Self {
+        let retry_after_seconds = Some(seconds);
+        Self {
+            retry_after_seconds,
+            ..Self::plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", title, detail)
+        }
+    }
+
     /// There is more to do than can be done.
     pub fn overloaded(seconds: u64) -> Self {
         let detail = "The gate has more to do than it can take at once. Try again shortly.".to_owned();
@@ -62,10 +71,11 @@ impl Verdict {
                 retry_after.as_secs().max(1),
             ),
             LookupError::Overloaded { retry_after } => Self::overloaded(retry_after.as_secs().max(1)),
-            LookupError::TooManyWrong { retry_after } => Self {
-                retry_after_seconds: Some(retry_after.as_secs().max(1)),
-                ..Self::plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many wrong tokens", WRONG.to_owned())
-            },
+            LookupError::TooManyWrong { retry_after } => Self::limited(
+                "Too many wrong tokens",
+                "Too many tokens that this gate does not know were sent from your address lately, so it does not look up further ones for the moment. If yours is right, try again shortly.".to_owned(),
+                retry_after.as_secs().max(1),
+            ),
         }
     }
 
@@ -137,6 +147,3 @@ const CHALLENGES: [&str; 3] = [
     "Bearer realm=\"channelgate\"",
     "token realm=\"channelgate\"",
 ];
-
-/// What is said where too many tokens were shown that nobody was issued.
-pub const WRONG: &str = "Too many tokens that this gate does not know were sent from your address lately, so it does not look up further ones for the moment. If yours is right, try again shortly.";

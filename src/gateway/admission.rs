@@ -48,7 +48,8 @@ pub async fn admit<'t>(
     headers: &HeaderMap,
     channels: &'t Channels,
     verifier: &Verifier,
-    (client, now): (Option<IpAddr>, Timestamp),
+    client: Option<IpAddr>,
+    now: Timestamp,
 ) -> Result<Admission<'t>, AdmissionError> {
     let shown = {
         let mut scratch = Scratch::new();

@@ -14,11 +14,12 @@ use super::receipt::Receipt;
 use super::refusal::Refusal;
 use super::served::{Extent, Served};
 use crate::conda::redact;
-use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict, WRONG};
+use crate::face::{PROBLEM_MEDIA_TYPE, Problem, Verdict};
 use crate::policy::DenyReason;
 use crate::semantics::Fields;
 use crate::server::Reply;
 use crate::upstream::FetchError;
+use crate::verify::LookupError;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -193,7 +194,8 @@ pub fn verdict(refusal: &Refusal, asked: &str) -> Verdict {
         Refusal::Lookup(error) => Verdict::of_lookup(*error),
         Refusal::Overloaded => Verdict::overloaded(1),
         Refusal::TooManyWrong { retry_after } => {
-            passing("overloaded", "Too many wrong tokens", WRONG.to_owned(), retry_after.as_secs().max(1))
+            let limited = Verdict::of_lookup(LookupError::TooManyWrong { retry_after: *retry_after });
+            Verdict { status: StatusCode::SERVICE_UNAVAILABLE, code: "overloaded", ..limited }
         }
         Refusal::Spool => passing(
             "overloaded",

@@ -10,8 +10,18 @@ pub struct EntityTag(HeaderValue);
 
 impl EntityTag {
     /// Reads one entity tag, weak or strong; `None` for what is not one.
+    pub fn from_header(value: HeaderValue) -> Option<Self> {
+        let text = value.as_bytes();
+        let opaque = text.strip_prefix(b"W/").unwrap_or(text);
+        let inner = opaque.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        // RFC 9110 section 8.8.3: etagc is %x21 / %x23-7E / obs-text.
+        let is_etagc = |&byte: &u8| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80;
+        inner.iter().all(is_etagc).then_some(Self(value))
+    }
+
+    /// The same of a value that is needed further.
     pub fn parse(value: &HeaderValue) -> Option<Self> {
-        is_entity_tag(value.as_bytes()).then(|| Self(value.clone()))
+        Self::from_header(value.clone())
     }
 
     /// A strong tag around `opaque`, which must be made of letters, digits and hyphens; other characters are left out.
@@ -26,11 +36,6 @@ impl EntityTag {
     /// True unless it begins with `W/`.
     pub fn is_strong(&self) -> bool {
         !self.0.as_bytes().starts_with(b"W/")
-    }
-
-    /// The same of a value that nobody else needs.
-    pub fn from_header(value: HeaderValue) -> Option<Self> {
-        is_entity_tag(value.as_bytes()).then_some(Self(value))
     }
 
     /// The header value.
@@ -56,14 +61,6 @@ impl EntityTag {
     pub fn matches_weakly(&self, other: &[u8]) -> bool {
         self.opaque() == other.strip_prefix(b"W/").unwrap_or(other)
     }
-}
-
-fn is_entity_tag(text: &[u8]) -> bool {
-    let opaque = text.strip_prefix(b"W/").unwrap_or(text);
-    let inner = opaque.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-    // RFC 9110 section 8.8.3: etagc is %x21 / %x23-7E / obs-text.
-    let is_etagc = |&byte: &u8| byte == 0x21 || (0x23..=0x7e).contains(&byte) || byte >= 0x80;
-    inner.is_some_and(|inner| inner.iter().all(is_etagc))
 }
 
 /// When a body was last modified, to the second.

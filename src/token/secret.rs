@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::mint;
 use crate::conda::redact::{SIGNED_PART_CHARS_MIN, SIGNED_PREFIX};
@@ -68,7 +68,9 @@ pub struct TokenDigest([u8; 32]);
 impl TokenDigest {
     /// Digests a token's value.
     pub fn of(value: &[u8]) -> Self {
-        Self(Sha256::digest(value).into())
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, value).as_ref());
+        Self(bytes)
     }
 
     /// A digest read back from the store; `None` if it has not 32 bytes.

@@ -349,7 +349,7 @@ impl From<Response<Incoming>> for Received {
 
 /// False if a part is not of the version that the client has the other part of.
 fn fits_if_range(ask: &Ask<'_>, headers: &Fields) -> bool {
-    let validators = response::validators(headers);
+    let validators = response::validators(|name| headers.get(name).cloned());
     ask.conditions.is_none_or(|conditions| Conditions::of(conditions).if_range_holds(&validators))
 }
 

@@ -63,7 +63,7 @@ impl Inner {
             Some(flight) => flight,
             None => {
                 let place = self.place().await?;
-                match self.take_off(&era, digest, staleness, (place, network)) {
+                match self.take_off(&era, digest, staleness, place, network) {
                     Some(flight) => flight,
                     None => return Ok(None),
                 }
@@ -87,7 +87,8 @@ impl Inner {
         era: &Arc<Era>,
         digest: &TokenDigest,
         staleness: Duration,
-        (place, network): (OwnedSemaphorePermit, Option<IpAddr>),
+        place: OwnedSemaphorePermit,
+        network: Option<IpAddr>,
     ) -> Option<watch::Receiver<Option<Landing>>> {
         match era.flights.entry(*digest) {
             Entry::Occupied(flight) => Some(flight.get().clone()),
@@ -97,7 +98,7 @@ impl Inner {
                 let (landing, flight) = watch::channel(None);
                 vacant.insert(flight.clone());
                 let registered = Registered { era: Arc::clone(era), digest: *digest };
-                tokio::spawn(Arc::clone(self).fly(registered, landing, (place, network)));
+                tokio::spawn(Arc::clone(self).fly(registered, landing, place, network));
                 Some(flight)
             }
         }
@@ -107,7 +108,8 @@ impl Inner {
         self: Arc<Self>,
         registered: Registered,
         landing: watch::Sender<Option<Landing>>,
-        (place, network): (OwnedSemaphorePermit, Option<IpAddr>),
+        place: OwnedSemaphorePermit,
+        network: Option<IpAddr>,
     ) {
         self.meters.store_queries.inc();
         let asked_at = self.clock.uptime();

@@ -80,6 +80,7 @@ fn illegible_x_forwarded_for_neither_hides_the_client_nor_lets_forwarded_in() {
         assert_eq!(asked_by(PROXY, &[("x-forwarded-for", line), spoofed]), expected, "{name}");
     }
 }
+
 #[test]
 fn addresses_are_told_apart_by_whom_they_belong_to() {
     let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());

@@ -1,7 +1,7 @@
 //! Judges the head of a response against what was asked. Pure: statuses and headers in, an [`Answer`] or a failure out.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::request::Asked;
 use crate::semantics::{ByteRange, CacheControl, EntityTag, Fields, Modified, Span, Validators};
@@ -42,9 +42,7 @@ impl Judge<'_> {
             check_coding(&headers)?;
         }
         let cache_control = CacheControl::of(&headers);
-        let etag = headers.take(&ETAG).and_then(EntityTag::from_header);
-        let last_modified = headers.take(&LAST_MODIFIED).and_then(Modified::from_header);
-        let validators = Validators { etag, last_modified };
+        let validators = validators(|name| headers.take(name));
         Ok(Head { answer, validators, length, cache_control })
     }
 
@@ -117,7 +115,7 @@ fn content_length(headers: &Fields) -> Result<Option<u64>, FetchError> {
 }
 
 fn check_coding(headers: &Fields) -> Result<(), FetchError> {
-    let is_identity = |value: &http::HeaderValue| {
+    let is_identity = |value: &HeaderValue| {
         value.to_str().is_ok_and(|codings| {
             codings
                 .split(',')
@@ -127,9 +125,10 @@ fn check_coding(headers: &Fields) -> Result<(), FetchError> {
     if headers.get_all(&CONTENT_ENCODING).all(is_identity) { Ok(()) } else { Err(invalid(Invalid::Coded)) }
 }
 
-pub(super) fn validators(headers: &Fields) -> Validators {
+/// The validators of a response of whose fields `first` gives the first one of a name.
+pub(super) fn validators(mut first: impl FnMut(&HeaderName) -> Option<HeaderValue>) -> Validators {
     Validators {
-        etag: headers.get(&ETAG).and_then(EntityTag::parse),
-        last_modified: headers.get(&LAST_MODIFIED).cloned().and_then(Modified::from_header),
+        etag: first(&ETAG).and_then(EntityTag::from_header),
+        last_modified: first(&LAST_MODIFIED).and_then(Modified::from_header),
     }
 }
