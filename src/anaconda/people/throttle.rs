@@ -55,11 +55,12 @@ impl<K: Eq + Hash> Throttle<K> {
     /// It comes too early: how long is still to be waited. It does not count then.
     pub(super) fn begin(&self, key: K, now: Timestamp) -> Result<(), Duration> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before =
-            known.get(&key).copied().filter(|failures| now.since(failures.last) < self.policy.forget);
-        let count = before.map_or(0, |failures| failures.count);
-        if let Some(Failures { last, .. }) = before {
-            let until = last.plus(self.wait(count));
+        let before = known.get_mut(&key).filter(|failures| now.since(failures.last) < self.policy.forget);
+        let count = before.as_ref().map_or(0, |failures| failures.count);
+        if let Some(failures) = before {
+            // Of two that arrive together the later one may begin first, and clocks are put back: neither is a reason to wait.
+            failures.last = failures.last.min(now);
+            let until = failures.last.plus(self.wait(count));
             if now < until {
                 return Err(until.since(now));
             }

@@ -6,7 +6,7 @@ use channelgate::store::Actor;
 
 use super::people::{PASSWORD, Town};
 use crate::support::client::Connection;
-use crate::support::gate::Gate;
+use crate::support::gate::{Builder, Gate};
 use crate::support::tls::Identity;
 
 const SESSION: &str = "__Host-channelgate-session";
@@ -121,6 +121,26 @@ async fn passwords_are_checked_a_few_at_a_time_and_more_are_turned_away() {
     assert!(statuses.iter().all(|status| [403, 503].contains(status)), "{statuses:?}");
     // At least those that fit into the room were checked; nobody was throttled by an address that is a proxy's.
     assert!(statuses.iter().filter(|status| **status == 403).count() >= 18, "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn people_behind_one_address_sign_in_at_the_same_moment() {
+    // By the real clock, for they arrive in another order than they are let try.
+    let town = Arc::new(Town::with(Builder::real_clock).await);
+    for n in 0..12 {
+        town.settle(&format!("person{n}"), Some(PASSWORD), false).await;
+    }
+    for _ in 0..5 {
+        let mut arriving = tokio::task::JoinSet::new();
+        for n in 0..12 {
+            let town = Arc::clone(&town);
+            arriving.spawn(async move {
+                let page = town.browser().sign_in(&format!("person{n}"), PASSWORD).await;
+                page.mistake().unwrap_or(page.heading()).to_owned()
+            });
+        }
+        assert_eq!(arriving.join_all().await, ["You are signed in"; 12]);
+    }
 }
 
 #[tokio::test]

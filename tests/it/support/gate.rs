@@ -69,6 +69,12 @@ impl Builder {
         self
     }
 
+    /// The machine's clock, which is what there is unless somebody asked for another.
+    pub fn real_clock(mut self) -> Self {
+        self.clock = None;
+        self
+    }
+
     /// Time stands still until the test moves it.
     pub fn manual_clock(mut self) -> Self {
         self.clock = Some(Clock::manual("2027-01-01T00:00:00Z".parse().unwrap()));

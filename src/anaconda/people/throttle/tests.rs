@@ -59,6 +59,19 @@ fn success_forgets_and_what_was_not_decided_does_not_count() {
 }
 
 #[test]
+fn what_began_later_or_by_a_clock_that_was_put_back_keeps_nobody_waiting() {
+    let throttle = Throttle::new(POLICY);
+    throttle.begin("alice", NOW.plus(Duration::from_millis(1))).unwrap();
+    throttle.begin("alice", NOW).expect("arrived before the other and begins after it");
+    for _ in 0..4 {
+        throttle.begin("alice", NOW).unwrap();
+    }
+    let put_back = NOW.minus(POLICY.forget);
+    assert_eq!(throttle.begin("alice", put_back), Err(POLICY.wait), "the wait begins anew");
+    throttle.begin("alice", put_back.plus(POLICY.wait)).expect("and ends");
+}
+
+#[test]
 fn only_so_many_are_remembered_and_who_failed_longest_ago_is_forgotten_first() {
     let throttle = Throttle::new(POLICY);
     for name in ["a", "b", "c"] {
