@@ -53,8 +53,9 @@ pub(crate) async fn beside_nginx(
     Ok((rows, figures))
 }
 
-/// S at a modest rate: alone, with ten unknown tokens for each valid request, and with as many further valid requests instead, all in each
-/// round. Beside the last one only the garbage counts, beside the first also that there is more to do.
+/// S at modest rates: alone, with ten unknown tokens for each valid request, and with as many further valid requests instead, all in each
+/// round. Beside the last one only the garbage counts, beside the first also that there is more to do, of which there is less the less busy
+/// the gate is.
 pub(crate) async fn under_flood(
     stage: &Stage,
     rounds: usize,
@@ -62,9 +63,38 @@ pub(crate) async fn under_flood(
 ) -> io::Result<(Vec<Row>, Vec<Figures>)> {
     meet_tokens(stage, Server::Gate, false).await?;
     let most = saturation(stage, Server::Gate).await?;
-    // With the flood as many requests as in the row above it: half of what the gate can do.
-    let rate = most / 2.0 / (1.0 + GARBAGE);
-    println!("flood: {rate:.0} valid requests/s, {:.0} of garbage", GARBAGE * rate);
+    let (mut rows, mut figures) = (Vec::new(), Vec::new());
+    for load in FLOOD_LOADS {
+        let rate = most * load / (1.0 + GARBAGE);
+        println!("flood: {rate:.0} valid requests/s, {:.0} of garbage", GARBAGE * rate);
+        let waits = flood(stage, rate, rounds, seconds).await?;
+        let load = format!("{:.0} % load", load * 100.0);
+        figures.push(Figures {
+            who: "gate".into(),
+            what: format!("requests/s, valid and further, {load}"),
+            values: vec![rate, GARBAGE * rate],
+        });
+        for (quantile, at) in QUANTILES {
+            let title = format!("flood at {load}, valid {quantile}");
+            let of = |waits: &Vec<Waits>| {
+                waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>()
+            };
+            let all = waits.each_ref().map(of);
+            let [flooded, others @ ..] = &all;
+            for ((against, _), other) in CROWDS.iter().skip(1).zip(others) {
+                let bounds = (quantile == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
+                rows.push(Row::paired(&title, against, bounds, (flooded, other), "µs"));
+            }
+            for ((who, _), values) in CROWDS.iter().zip(all) {
+                figures.push(Figures { who: (*who).into(), what: title.clone(), values });
+            }
+        }
+    }
+    Ok((rows, figures))
+}
+
+/// How long `rate` valid requests a second wait, in each of [`CROWDS`].
+async fn flood(stage: &Stage, rate: f64, rounds: usize, seconds: f64) -> io::Result<[Vec<Waits>; 3]> {
     let goal = stage.goal(Server::Gate, false);
     let time = Duration::from_secs_f64(seconds);
     let mut waits: [Vec<Waits>; 3] = Default::default();
@@ -83,26 +113,7 @@ pub(crate) async fn under_flood(
             stage.empty_logs();
         }
     }
-    let rates = vec![rate, GARBAGE * rate];
-    let mut rows = Vec::new();
-    let mut figures =
-        vec![Figures { who: "gate".into(), what: "requests/s, valid and further".into(), values: rates }];
-    for (quantile, at) in QUANTILES {
-        let title = format!("token flood, valid {quantile}");
-        let of = |waits: &Vec<Waits>| {
-            waits.iter().map(|waits| microseconds(waits.quantile(at))).collect::<Vec<_>>()
-        };
-        let all = waits.each_ref().map(of);
-        let [flooded, others @ ..] = &all;
-        for ((against, _), other) in CROWDS.iter().skip(1).zip(others) {
-            let bounds = (quantile == "p99").then_some(Bounds { must: 1.2, goal: 1.2 });
-            rows.push(Row::paired(&title, against, bounds, (flooded, other), "µs"));
-        }
-        for ((who, _), values) in CROWDS.iter().zip(all) {
-            figures.push(Figures { who: (*who).into(), what: title.clone(), values });
-        }
-    }
-    Ok((rows, figures))
+    Ok(waits)
 }
 
 /// Requests per second that a server answers, asked by as many as can be.
@@ -158,6 +169,8 @@ const CROWDS: [(&str, Further); 3] = [
     ("gate, no flood", Further::Nothing),
     ("gate, as many valid requests", Further::Valid),
 ];
+/// What the gate has to do under the flood, of what it can: as much as in [`beside_nginx`], and what a busy gate usually has.
+const FLOOD_LOADS: [f64; 2] = [0.5, 0.1];
 const CONNECTIONS: usize = 64;
 /// For each valid request.
 const GARBAGE: f64 = 10.0;

@@ -85,12 +85,15 @@ fn main() {
         runtime.block_on(auth_service::serve(address.parse().unwrap(), Path::new(tokens)));
         return;
     }
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
     if arguments.list {
         Job::all().into_iter().for_each(|job| println!("{:<12}{}", job.name(), job.title()));
         return;
     }
     if !arguments.table {
+        // It is started elsewhere.
+        arguments.gate = std::fs::canonicalize(&arguments.gate)
+            .unwrap_or_else(|error| panic!("--gate {}: {error}", arguments.gate.display()));
         let missing = machine::missing();
         assert!(missing.is_empty(), "please install: {}", missing.join(" "));
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);

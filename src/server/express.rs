@@ -116,8 +116,10 @@ impl<R: Respond> Connection<'_, R> {
             if !self.listener.respond.takes_express(path) {
                 return Ok(Ending::Unusual(buffer));
             }
-            // In a box, so that a connection that waits for its next request holds no room for an answer.
-            if !Box::pin(self.answer(head, &mut buffer)).await? {
+            // In a box, so that a connection that waits for its next request holds no room for an answer; written where it is going to be,
+            // so that its empty room is not copied.
+            let answer = Box::into_pin(Box::write(Box::new_uninit(), self.answer(head, &mut buffer)));
+            if !answer.await? {
                 return Ok(Ending::Over);
             }
             if buffer.is_empty() {
