@@ -139,7 +139,7 @@ impl Wire {
 
     /// Asks, and throws away a body of so many bytes.
     pub(crate) async fn ask(&mut self, request: &[u8], bytes: u64) -> io::Result<()> {
-        self.stream.write_all(request).await?;
+        self.write(request).await?;
         let (head, filled) = self.head().await?;
         if head.status != 200 || head.length != bytes {
             return Err(unexpected(&self.buffer[..head.bytes]));
@@ -149,7 +149,7 @@ impl Wire {
 
     /// Asks, and throws away a body of whatever length of an answer of one of these statuses.
     pub(crate) async fn exchange(&mut self, request: &[u8], expected: &[u16]) -> io::Result<()> {
-        self.stream.write_all(request).await?;
+        self.write(request).await?;
         let (head, filled) = self.head().await?;
         if !expected.contains(&head.status) {
             return Err(unexpected(&self.buffer[..head.bytes]));
@@ -173,7 +173,7 @@ impl Wire {
 
     /// Asks, and tells the status and the digest of the body.
     pub(crate) async fn digest(&mut self, request: &[u8]) -> io::Result<(u16, Sha256)> {
-        self.stream.write_all(request).await?;
+        self.write(request).await?;
         let (head, filled) = self.head().await?;
         let mut digest = Hashing::new();
         let mut left = head.length - (filled - head.bytes) as u64;
@@ -187,6 +187,12 @@ impl Wire {
             left -= count as u64;
         }
         Ok((head.status, digest.finish()))
+    }
+
+    /// Over TLS, what is written may stay with the session where the runtime gives others their turn.
+    async fn write(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await
     }
 
     /// Reads up to the end of a head; tells how much of the buffer is filled.
