@@ -155,6 +155,7 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 const QUANTILES: [(&str, f64); 3] = [("median", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
+
 /// What comes beside the requests that are measured.
 #[derive(Clone, Copy)]
 enum Further {
@@ -169,7 +170,7 @@ const CROWDS: [(&str, Further); 3] = [
     ("gate, no flood", Further::Nothing),
     ("gate, as many valid requests", Further::Valid),
 ];
-/// What the gate has to do under the flood, of what it can: as much as in [`beside_nginx`], and what a busy gate usually has.
+/// What the gate has to do under the flood, of what it can: as much as in [`beside_nginx`], and a fifth of that.
 const FLOOD_LOADS: [f64; 2] = [0.5, 0.1];
 const CONNECTIONS: usize = 64;
 /// For each valid request.
