@@ -8,10 +8,10 @@ use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::{Span, SpanRelativeTo};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A point in wall-clock time, in milliseconds since the Unix epoch (UTC).
 ///
@@ -206,18 +206,27 @@ impl Clock {
     /// Time since boot, suspended time included (`CLOCK_BOOTTIME`): a machine that slept for an hour has aged an hour.
     pub fn uptime(&self) -> Duration {
         match &self.0 {
-            Source::System => {
-                let time = clock_gettime(ClockId::Boottime);
-                Duration::new(
-                    u64::try_from(time.tv_sec).unwrap_or(0),
-                    u32::try_from(time.tv_nsec).unwrap_or(0),
-                )
-            }
+            Source::System => since_start(clock_gettime(ClockId::Boottime)),
             Source::Manual(hands) => Duration::from_millis(hands.uptime_millis.load(Ordering::SeqCst)),
             #[cfg(test)]
             Source::Simulated(Simulated(show)) => show().1,
         }
     }
+}
+
+/// How long the system runs, as its timer's last tick left it: up to 10 ms ago, and without the time that it was suspended
+/// (`CLOCK_MONOTONIC_COARSE`). For what is kept for seconds: it is read in 5 ns, and an exact clock in 23.
+pub fn ticked() -> Duration {
+    since_start(clock_gettime(ClockId::MonotonicCoarse))
+}
+
+/// The wall-clock time, likewise (`CLOCK_REALTIME_COARSE`). For what is told in seconds.
+pub fn ticked_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + since_start(clock_gettime(ClockId::RealtimeCoarse))
+}
+
+fn since_start(time: Timespec) -> Duration {
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Moves a [`Clock::manual`] forward.

@@ -50,7 +50,7 @@ use self::admission::Admission;
 use self::receipt::{Asking, Receipt};
 use self::served::{Asked, Served};
 use crate::auth;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::conda::{RequestTarget, redact};
 use crate::face::{self, RequestIds, shown_method};
 use crate::index::{Indexes, Inspector};
@@ -160,34 +160,31 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Reply<Body> {
         let routing = self.routing.load_full();
+        let now = self.clock.now();
         let target = RequestTarget::parse_within(path, routing.config.path_bytes_max);
-        let mut receipt = Receipt::open(
-            &self.metrics,
-            &self.ledger,
-            Asking {
-                at: self.clock.now(),
-                request_id: self.request_ids.next(),
-                client: face::client_address(peer, headers, &routing.config.trusted_proxies),
-                method: shown_method(method),
-                path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
-            },
-        );
+        let mut body = self.open(Asking {
+            at: now,
+            request_id: self.request_ids.next(),
+            client: face::client_address(peer, headers, &routing.config.trusted_proxies),
+            method: shown_method(method),
+            path: target.as_ref().map_or_else(|_| redact::UNPARSABLE.to_owned(), redact::path),
+        });
         if let Err(error) = host {
-            return respond::refuse(&Refusal::Host(error), "", method, receipt);
+            return respond::refuse(&Refusal::Host(error), "", method, body);
         }
         if *method != Method::GET && *method != Method::HEAD {
-            return respond::refuse(&Refusal::Method, "", method, receipt);
+            return respond::refuse(&Refusal::Method, "", method, body);
         }
         let target = match target {
             Ok(target) => target,
-            Err(error) => return respond::refuse(&Refusal::Path(error), "", method, receipt),
+            Err(error) => return respond::refuse(&Refusal::Path(error), "", method, body),
         };
         if path == "/" {
-            return respond::root(method, receipt);
+            return respond::root(method, body);
         }
-        match self.serve(&target, method, headers, &routing, &mut receipt).await {
-            Ok(served) => respond::ok(served, method, receipt),
-            Err(refusal) => respond::refuse(&refusal, target.asked_channel(), method, receipt),
+        match self.serve(&target, method, headers, &routing, now, body.receipt()).await {
+            Ok(served) => respond::ok(served, method, body),
+            Err(refusal) => respond::refuse(&refusal, target.asked_channel(), method, body),
         }
     }
 
@@ -202,8 +199,7 @@ impl Gateway {
             method: shown_method(method),
             path: redact::raw_path(request.uri.path()),
         };
-        let receipt = Receipt::open(&self.metrics, &self.ledger, asking);
-        respond::refuse(&Refusal::Overloaded, "", method, receipt).into()
+        respond::refuse(&Refusal::Overloaded, "", method, self.open(asking)).into()
     }
 
     /// Answers a head that could not be parsed, as `status` says. Nothing else is known of the request: not its
@@ -220,8 +216,12 @@ impl Gateway {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => Refusal::HeadTooLong,
             _ => Refusal::Unparsable,
         };
-        let receipt = Receipt::open(&self.metrics, &self.ledger, asking);
-        respond::refuse(&refusal, "", &Method::GET, receipt).into()
+        respond::refuse(&refusal, "", &Method::GET, self.open(asking)).into()
+    }
+
+    /// The body of the response that is to be made to whoever asks so.
+    fn open(&self, asking: Asking) -> Body {
+        Body::awaited(Receipt::open(&self.metrics, &self.ledger, asking))
     }
 
     /// Steps 2 to 6.
@@ -231,32 +231,33 @@ impl Gateway {
         method: &Method,
         headers: &HeaderMap,
         routing: &Routing,
+        now: Timestamp,
         receipt: &mut Receipt,
     ) -> Result<Served, Refusal> {
         let channels = routing.routes.channels();
         let decided_at = self.clock.uptime();
         let client = Some(receipt.client());
-        let admit = || admission::admit(target, headers, channels, &self.verifier, client, self.clock.now());
+        let admit = |now| admission::admit(target, headers, channels, &self.verifier, client, now);
         let undecided = |error| {
             let kind = channels.locate(target).location.file().map(|file| file.kind());
             Refusal::undecided(error, kind)
         };
-        let admission = admit().await.map_err(undecided)?;
+        let admission = admit(now).await.map_err(undecided)?;
         let Admission { carrier, caller, digest, decision } = admission;
         receipt.caller(carrier, &caller);
         let permit = decision.map_err(Refusal::Denied)?;
         receipt.channel(permit.channel().name.clone());
         let asked = Asked { permit: &permit, method, headers };
-        let served = match notices::due(&permit, self.clock.now()) {
-            None => fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await?,
+        let served = match notices::due(&permit, now) {
+            None => fetch::fetch(asked, routing, now, &self.metrics).await?,
             Some(ending) => {
-                let merged = notices::merged(&ending, asked, routing, self.clock.now(), &self.metrics);
+                let merged = notices::merged(&ending, asked, routing, now, &self.metrics);
                 Box::pin(merged).await
             }
         };
         if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
-            Box::pin(admit()).await.map_err(undecided)?.decision.map_err(Refusal::Denied)?;
+            Box::pin(admit(self.clock.now())).await.map_err(undecided)?.decision.map_err(Refusal::Denied)?;
         }
         if let (Some(streams), Some(digest)) = (&self.streams, digest) {
             let oldest = decided_at.saturating_sub(self.verifier.config().max_staleness);

@@ -286,15 +286,20 @@ impl Member {
                 Ok(Err(_)) | Err(_) => return Err(FetchError::Unavailable(Unavailable::Busy).into()),
             },
         };
-        let turn = Arc::new(turn);
         let asking = async {
             match &self.kind {
-                Upstream::Http(http) => http.fetch(ask).await,
-                Upstream::Directory(directory) => directory.fetch(ask, &turn).await,
+                Upstream::Http(http) => {
+                    http.fetch(ask).await.map(|(head, source)| (Turn::Own(turn), head, source))
+                }
+                Upstream::Directory(directory) => {
+                    let turn = Arc::new(turn);
+                    let answered = directory.fetch(ask, &turn).await;
+                    answered.map(|(head, source)| (Turn::Shared(turn), head, source))
+                }
             }
         };
         match timeout_at(deadline, asking).await {
-            Ok(answered) => answered.map(|(head, source)| (turn, head, source)),
+            Ok(answered) => answered,
             Err(_) => Err(FetchError::Unavailable(Unavailable::Timeout).into()),
         }
     }

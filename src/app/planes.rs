@@ -93,7 +93,6 @@ pub(super) fn for_tools(gateway: &Arc<Gateway>) -> anaconda::DataPlane {
 }
 
 /// A body of the data plane.
-#[expect(clippy::large_enum_variant, reason = "a box would cost every request for a channel an allocation")]
 pub(super) enum DataBody {
     /// A channel's.
     Channel(gateway::Body),

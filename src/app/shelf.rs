@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::parts;
 use crate::cache::{CacheError, Digests, Disk, Facts, Inspect, Key, Supply};
 use crate::clock::Clock;
-use crate::conda::{ChannelName, FileKind, Location, UpstreamPath};
+use crate::conda::{ChannelName, FileKind, UpstreamPath};
 use crate::config::Config;
 use crate::index::{self, Indexes};
 use crate::metrics::Metrics;
@@ -124,5 +124,5 @@ impl Shelved {
 
 /// Whether a file is a package, by its name.
 pub fn is_package(path: &UpstreamPath) -> bool {
-    Location::parse(path.decoded()).file().is_some_and(|file| file.kind() == FileKind::Package)
+    path.kind() == FileKind::Package
 }

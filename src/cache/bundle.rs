@@ -20,7 +20,7 @@ pub use self::writer::BundleWriter;
 use super::facts::Facts;
 use super::key::Part;
 use crate::clock::Timestamp;
-use crate::conda::{FileKind, Location, UpstreamPath};
+use crate::conda::{FileKind, UpstreamPath};
 
 /// The first line of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,8 +151,7 @@ impl Member {
 
     /// Whether it is an index, by which packages are checked.
     pub fn is_index(&self) -> bool {
-        let file = Location::parse(self.path.decoded()).file();
-        file.is_some_and(|file| file.kind() == FileKind::Index)
+        self.path.kind() == FileKind::Index
     }
 
     /// What a manifest is sorted by.

@@ -52,7 +52,7 @@ struct Version {
 }
 
 enum Source {
-    Body(upstream::Body),
+    Body(Box<upstream::Body>),
     Resuming(BoxFuture<'static, Result<Continued, NotContinued>>),
     /// It ended, one way or the other.
     Nothing,
@@ -97,7 +97,7 @@ impl Steady {
         Self {
             version: Version::of(order, etag, fetched.length),
             meters,
-            source: Source::Body(fetched.body),
+            source: Source::Body(Box::new(fetched.body)),
             received: 0,
             skip: 0,
             upstream: fetched.upstream,
@@ -140,7 +140,7 @@ impl Steady {
         loop {
             match &mut self.source {
                 Source::Nothing => return Poll::Ready(None),
-                Source::Body(body) => match ready!(Pin::new(body).poll_frame(context)) {
+                Source::Body(body) => match ready!(Pin::new(&mut **body).poll_frame(context)) {
                     Some(Ok(frame)) => {
                         if let Some(chunk) = self.fresh(frame.into_data().unwrap_or_default()) {
                             return Poll::Ready(Some(Ok(chunk)));
@@ -161,7 +161,7 @@ impl Steady {
                 Source::Resuming(resuming) => match ready!(resuming.as_mut().poll(context)) {
                     Ok(Continued { body, skip, upstream }) => {
                         (self.skip, self.upstream) = (skip, upstream);
-                        self.source = Source::Body(body);
+                        self.source = Source::Body(Box::new(body));
                     }
                     Err(NotContinued::Unavailable) => {
                         if !self.resume() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::location::{Location, Resource};
+use super::location::{FileKind, Location, Resource};
 use super::target::{PathToken, RequestTarget};
 
 /// What to ask an upstream for, relative to the channel's root there: `label/dev/linux-64/x-1.0-0.conda`.
@@ -14,6 +14,10 @@ use super::target::{PathToken, RequestTarget};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamPath {
     decoded: String,
+    // What follows was known when it was made, and is asked for with every request.
+    file_at: usize,
+    kind: FileKind,
+    is_in_subdir: bool,
 }
 
 /// Everything but RFC 3986 unreserved characters is escaped: S3 and its kin read a raw `+` as a space.
@@ -33,7 +37,10 @@ impl UpstreamPath {
             Resource::Shard(subdir, file) => push(&mut decoded, &[subdir.as_str(), "shards", file.as_str()]),
             Resource::Nowhere => return None,
         }
-        Some(Self { decoded })
+        let file = location.file()?;
+        let file_at = decoded.len().saturating_sub(file.as_str().len());
+        let is_in_subdir = matches!(location.resource, Resource::SubdirFile(..));
+        Some(Self { decoded, file_at, kind: file.kind(), is_in_subdir })
     }
 
     /// The path that [`Self::decoded`] gave, told by somebody else: read by the grammar that a client's request is read by. `None` for what
@@ -63,9 +70,24 @@ impl UpstreamPath {
         utf8_percent_encode(&self.decoded, ESCAPED).into()
     }
 
+    /// The directory, decoded, with a slash behind it if it is not the channel's root; and the last segment.
+    pub fn split(&self) -> (&str, &str) {
+        self.decoded.split_at_checked(self.file_at).unwrap_or_default()
+    }
+
     /// The last segment, decoded.
     pub fn file_name(&self) -> &str {
-        self.decoded.rsplit('/').next().unwrap_or_default()
+        self.split().1
+    }
+
+    /// What the file's name says it is.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    /// The same as [`Self::split`] of a package that stands where packages do: in a platform's directory.
+    pub fn package(&self) -> Option<(&str, &str)> {
+        (self.is_in_subdir && self.kind == FileKind::Package).then(|| self.split())
     }
 }
 

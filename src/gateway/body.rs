@@ -15,7 +15,12 @@ use crate::semantics::Span;
 use crate::upstream;
 
 /// A response's body, with the account of its request. An error aborts the client's connection: a short body never ends cleanly.
-pub struct Body {
+///
+/// It is there from the request's beginning, empty, so that whatever becomes of the request is told when it is dropped. In a box: it passes
+/// through many hands.
+pub struct Body(Box<Accounted>);
+
+struct Accounted {
     content: Content,
     receipt: Receipt,
 }
@@ -116,17 +121,28 @@ impl Content {
 }
 
 impl Body {
-    /// A body and the account that ends with it.
-    pub(super) fn new(content: Content, mut receipt: Receipt) -> Self {
+    /// The body of a response that is to be made, and the account that ends with it.
+    pub(super) fn awaited(receipt: Receipt) -> Self {
+        Self(Box::new(Accounted { content: Content::Empty, receipt }))
+    }
+
+    /// The account.
+    pub(super) fn receipt(&mut self) -> &mut Receipt {
+        &mut self.0.receipt
+    }
+
+    /// The same of a response that is made, of `content`.
+    pub(super) fn of(mut self, content: Content) -> Self {
         if content.is_over() {
-            receipt.finished();
+            self.0.receipt.finished();
         }
-        Self { content, receipt }
+        self.0.content = content;
+        self
     }
 
     /// Bytes that nobody here has to look at may pass along `lane` to the client.
     pub fn lend(&mut self, lane: &Lane) {
-        match &mut self.content {
+        match &mut self.0.content {
             Content::Whole(body) => body.lend(lane),
             Content::Cached(body) => body.lend(lane),
             Content::Empty | Content::Own(_) | Content::Part(_) => {}
@@ -142,7 +158,7 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         if this.receipt.is_cut(context) {
             return Poll::Ready(Some(Err(io::Error::other("the right to this download has ended"))));
         }
@@ -161,11 +177,11 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_over()
+        self.0.content.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        self.0.content.size_hint()
     }
 }
 

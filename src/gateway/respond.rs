@@ -10,7 +10,6 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{Body, Content};
-use super::receipt::Receipt;
 use super::refusal::Refusal;
 use super::served::{Extent, Served};
 use crate::conda::redact;
@@ -25,7 +24,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A served file, or the news that the client has it already.
-pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply<Body> {
+pub(super) fn ok(served: Served, method: &Method, mut body: Body) -> Reply<Body> {
     let mut headers = Fields::with_capacity(12);
     let status = match served.extent {
         Extent::Whole => StatusCode::OK,
@@ -76,30 +75,30 @@ pub(super) fn ok(served: Served, method: &Method, mut receipt: Receipt) -> Reply
         headers.push(CONTENT_LENGTH, HeaderValue::from(length));
     }
     headers.push(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
-    receipt.answered(status, "ok", served.cache_status);
-    finish(status, headers, content, receipt)
+    body.receipt().answered(status, "ok", served.cache_status);
+    finish(status, headers, content, body)
 }
 
 /// The page at `/`: something lives here.
-pub(super) fn root(method: &Method, mut receipt: Receipt) -> Reply<Body> {
+pub(super) fn root(method: &Method, mut body: Body) -> Reply<Body> {
     const TEXT: &str = "channelgate: conda channels are served below this address.\n";
     let mut headers = Fields::with_capacity(8);
     headers.push(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.push(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
-    receipt.answered(StatusCode::OK, "ok", "-");
+    body.receipt().answered(StatusCode::OK, "ok", "-");
     let content = if *method == Method::GET { Content::Own(TEXT.into()) } else { Content::Empty };
-    finish(StatusCode::OK, headers, content, receipt)
+    finish(StatusCode::OK, headers, content, body)
 }
 
 /// A refusal or fault, as a problem body. `asked` is the channel as the client named it.
-pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut receipt: Receipt) -> Reply<Body> {
+pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut body: Body) -> Reply<Body> {
     let verdict = verdict(refusal, &redact::text(asked));
     let json = Problem::new(
         verdict.status.as_u16(),
         verdict.code,
         verdict.title,
         &verdict.detail,
-        receipt.request_id().as_str(),
+        body.receipt().request_id().as_str(),
     )
     .to_json();
     let mut headers = HeaderMap::with_capacity(12);
@@ -111,19 +110,19 @@ pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut receip
     if verdict.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    receipt.answered(verdict.status, verdict.code, "-");
+    body.receipt().answered(verdict.status, verdict.code, "-");
     let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
-    finish(verdict.status, headers.into(), content, receipt)
+    finish(verdict.status, headers.into(), content, body)
 }
 
-fn finish(status: StatusCode, mut fields: Fields, content: Content, receipt: Receipt) -> Reply<Body> {
+fn finish(status: StatusCode, mut fields: Fields, content: Content, mut body: Body) -> Reply<Body> {
     // A channel's HTML and SVG are an upstream's: a browser that opens them must run nothing in this origin.
     fields.push(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     fields.push(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(id) = receipt.request_id().to_header() {
+    if let Some(id) = body.receipt().request_id().to_header() {
         fields.push(X_REQUEST_ID, id);
     }
-    Reply { status, fields, body: Body::new(content, receipt) }
+    Reply { status, fields, body: body.of(content) }
 }
 
 fn push_text(fields: &mut Fields, name: HeaderName, value: String) {

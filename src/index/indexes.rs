@@ -31,7 +31,7 @@ use super::inspector::Config;
 use super::leads::Surroundings;
 use super::making::{Section, make};
 use super::seen::Seen;
-use super::views::Sights;
+use super::views::{Sights, Wanted};
 use super::{Coding, IndexKind};
 use crate::cache::{
     Bypass, Cache, CacheError, CacheStatus, Digests, DraftError, FillError, Inspect, Key, Kind, Object, Part,
@@ -77,6 +77,13 @@ pub(super) struct PlaceRef<'a> {
     channel: &'a ChannelName,
     upstreams: UpstreamsId,
     path: &'a str,
+}
+
+impl<'a> PlaceRef<'a> {
+    /// The place of `path` where a wanted file comes from.
+    pub(super) fn of(wanted: &Wanted<'a>, path: &'a str) -> Self {
+        Self { channel: wanted.channel, upstreams: wanted.upstreams.id(), path }
+    }
 }
 
 impl Equivalent<Place> for PlaceRef<'_> {
@@ -191,7 +198,7 @@ impl Indexes {
         path: &UpstreamPath,
     ) -> PackageDigests {
         let origin = Origin { channel: channel.clone(), upstreams: Arc::clone(upstreams) };
-        let (directory, file) = split(path.decoded());
+        let (directory, file) = path.split();
         PackageDigests::new(Arc::clone(&self.0), origin, directory, file)
     }
 
@@ -287,7 +294,7 @@ impl Shared {
         match &supply {
             Ok(Supply::Object(_, CacheStatus::Miss | CacheStatus::Replaced)) => {
                 if !is_shard {
-                    self.knowledge.forget(&origin.place(split(path.decoded()).0));
+                    self.knowledge.forget(&origin.place(path.split().0));
                     self.cache.forget_missing(&key);
                 }
             }

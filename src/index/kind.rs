@@ -37,10 +37,8 @@ impl IndexKind {
                 _ => None,
             };
         }
-        let (stem, extension) = file_name.split_once('.')?;
-        if !matches!(stem, "repodata" | "current_repodata" | "repodata_from_packages") {
-            return None;
-        }
+        let stems = ["repodata", "current_repodata", "repodata_from_packages"];
+        let extension = stems.iter().find_map(|stem| file_name.strip_prefix(stem)?.strip_prefix('.'))?;
         match extension {
             "json" => Some(Self::Repodata(Coding::Plain)),
             "json.zst" => Some(Self::Repodata(Coding::Zstd)),

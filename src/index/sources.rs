@@ -7,18 +7,18 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::Leads;
 use super::digests::SHARD_INDEX;
-use super::family::{Family, beside, split};
+use super::family::{Family, beside};
 use super::indexes::{Origin, Place, PlaceRef, Shared};
 use super::table::{Found, Layout};
 use crate::cache::{Facts, Key, Object, Part};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::conda::UpstreamPath;
 use crate::semantics::CacheControl;
 use crate::upstream::Lead;
@@ -53,32 +53,42 @@ impl Sources {
 /// What was found of directories a moment ago. It is asked with every package, so it is no more than a map.
 #[derive(Default)]
 pub(super) struct Shelf {
-    by_place: RwLock<HashMap<Place, (Instant, Arc<Sources>)>>,
+    by_place: RwLock<HashMap<Place, (Duration, Arc<Sources>)>>,
 }
 
 impl Shelf {
     fn get(&self, place: &PlaceRef<'_>) -> Option<Arc<Sources>> {
         let by_place = self.by_place.read().unwrap_or_else(PoisonError::into_inner);
         let (since, sources) = by_place.get(place)?;
-        (since.elapsed() < SOURCES_LIFETIME).then(|| Arc::clone(sources))
+        is_recent(*since).then(|| Arc::clone(sources))
+    }
+
+    /// Whether it is known that no index of a directory says that its files are elsewhere.
+    pub(super) fn leads_nowhere(&self, place: &PlaceRef<'_>) -> bool {
+        let by_place = self.by_place.read().unwrap_or_else(PoisonError::into_inner);
+        let found = by_place.get(place).filter(|(since, _)| is_recent(*since));
+        found.is_some_and(|(_, sources)| !sources.lead_away())
     }
 
     fn insert(&self, place: Place, sources: Arc<Sources>) {
-        let now = Instant::now();
         let mut by_place = self.by_place.write().unwrap_or_else(PoisonError::into_inner);
         if by_place.len() >= SOURCES_MAX {
-            by_place.retain(|_, (since, _)| now.duration_since(*since) < SOURCES_LIFETIME);
+            by_place.retain(|_, (since, _)| is_recent(*since));
             // Directories by the hundreds in one moment: they are looked for again.
             if by_place.len() >= SOURCES_MAX {
                 by_place.clear();
             }
         }
-        by_place.insert(place, (now, sources));
+        by_place.insert(place, (clock::ticked(), sources));
     }
 
     pub(super) fn forget(&self, place: &Place) {
         self.by_place.write().unwrap_or_else(PoisonError::into_inner).remove(place);
     }
+}
+
+fn is_recent(since: Duration) -> bool {
+    clock::ticked().saturating_sub(since) < SOURCES_LIFETIME
 }
 
 /// One index, and the table of what it says.
@@ -219,7 +229,7 @@ impl Shared {
 
     /// Where a shard is, as the held index of its directory's shards says: `None` if it is at its path.
     pub(super) async fn lead_of_shard(&self, origin: &Origin, path: &UpstreamPath) -> Option<Lead> {
-        let (folder, _) = split(path.decoded());
+        let (folder, _) = path.split();
         let directory = folder.strip_suffix("shards/").unwrap_or(folder);
         let sources = self.sources(origin, directory).await;
         let base = sources.shards.as_ref()?.leads()?.shards_base.as_ref()?;

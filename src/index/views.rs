@@ -45,8 +45,8 @@ mod truth;
 
 use std::sync::Arc;
 
-use super::family::{Family, split};
-use super::indexes::{Indexes, Origin};
+use super::family::Family;
+use super::indexes::{Indexes, Origin, PlaceRef};
 use super::{Coding, IndexKind};
 use crate::cache::{CacheError, FillError, Kind, Object, Proof, Sha256, Supply, Want};
 use crate::clock::Timestamp;
@@ -137,8 +137,12 @@ enum Subject<'p> {
 }
 
 impl<'p> Subject<'p> {
-    fn of(path: &'p str) -> Self {
-        let (directory, file) = split(path);
+    fn of(path: &'p UpstreamPath) -> Self {
+        if let Some((directory, file)) = path.package() {
+            return Self::Package(directory, file);
+        }
+        let (directory, file) = path.split();
+        let path = path.decoded();
         let location = Location::parse(path);
         match location.resource {
             Resource::ChannelFile(_) if file == "channeldata.json" => Self::Names(directory),
@@ -147,21 +151,18 @@ impl<'p> Subject<'p> {
                 Some(digest) => Self::Shard(directory.strip_suffix("shards/").unwrap_or(directory), digest),
                 None => Self::Other,
             },
-            Resource::SubdirFile(_, name) => Self::beside(path, directory, name.as_str(), name.kind()),
+            Resource::SubdirFile(_, name) => Self::beside(path, directory, name.as_str()),
             _ => Self::Other,
         }
     }
 
-    /// A file that stands in a platform's directory.
-    fn beside(path: &'p str, directory: &'p str, file: &'p str, kind: FileKind) -> Self {
+    /// A file that stands in a platform's directory and is no package.
+    fn beside(path: &'p str, directory: &'p str, file: &'p str) -> Self {
         let coding = |stem: &str| match file.strip_prefix(stem) {
             Some("") => Some(Coding::Plain),
             Some(".zst") => Some(Coding::Zstd),
             _ => None,
         };
-        if kind == FileKind::Package {
-            return Self::Package(directory, file);
-        }
         if let Some(family) = Family::of(path) {
             return Self::Document(family, IndexKind::of(file).map_or(Coding::Plain, IndexKind::coding));
         }
@@ -196,7 +197,7 @@ impl Indexes {
     /// [`super::Inspector`] can then be asked.
     pub async fn supply(&self, wanted: &Wanted<'_>) -> Result<Supply, SupplyError> {
         let origin = Origin { channel: wanted.channel.clone(), upstreams: Arc::clone(wanted.upstreams) };
-        let subject = Subject::of(wanted.path.decoded());
+        let subject = Subject::of(wanted.path);
         let lists = matches!(subject, Subject::Document(..) | Subject::ShardIndex(_));
         let supply = if wanted.view.is_whole() {
             self.supply_whole(&origin, wanted, subject).await
@@ -204,7 +205,7 @@ impl Indexes {
             Box::pin(self.supply_part(&origin, wanted, subject)).await
         };
         if lists && supply.is_ok() && wanted.view.only_observes() {
-            let (directory, _) = split(wanted.path.decoded());
+            let (directory, _) = wanted.path.split();
             Box::pin(self.0.observed(&origin, wanted.view, directory, None)).await;
         }
         match supply {
@@ -220,9 +221,17 @@ impl Indexes {
     ///
     /// [`SupplyError`] for what the view does not show.
     pub async fn admit(&self, wanted: &Wanted<'_>) -> Result<Option<Passing>, SupplyError> {
-        let origin = Origin { channel: wanted.channel.clone(), upstreams: Arc::clone(wanted.upstreams) };
         let is_whole = wanted.view.is_whole();
-        match Subject::of(wanted.path.decoded()) {
+        if is_whole
+            && wanted.view.rules().is_empty()
+            && let Some((directory, _)) = wanted.path.package()
+            && self.0.knowledge.sources.leads_nowhere(&PlaceRef::of(wanted, directory))
+        {
+            // Nearly every package: nothing has to be held for it.
+            return Ok(Some(Passing { at: None }));
+        }
+        let origin = Origin { channel: wanted.channel.clone(), upstreams: Arc::clone(wanted.upstreams) };
+        match Subject::of(wanted.path) {
             Subject::Document(..) | Subject::ShardIndex(_) | Subject::Shard(..) => Ok(None),
             Subject::Package(directory, file) => {
                 if is_whole {
@@ -321,9 +330,9 @@ impl Indexes {
             return self.fetch(channel, upstreams, path).await;
         }
         let want = Want { channel, upstreams, path, at: None, method, kind: Kind::Metadata, anew: false };
-        match Location::parse(path.decoded()).file().map(|file| file.kind()) {
-            Some(FileKind::Package) => self.supply_package(want).await,
-            _ => self.cache().fetch(&want).await,
+        match path.kind() {
+            FileKind::Package => self.supply_package(want).await,
+            FileKind::Index | FileKind::Shard | FileKind::Other => self.cache().fetch(&want).await,
         }
     }
 }

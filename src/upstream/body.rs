@@ -21,8 +21,13 @@ use super::plain_body::{PlainBody, Waits};
 use crate::passage::Lane;
 use crate::reading::Reader;
 
-/// One of the upstream's [`super::Limits::concurrent_requests_max`] places; free again when the last clone is dropped.
-pub(super) type Turn = Arc<OwnedSemaphorePermit>;
+/// One of the upstream's [`super::Limits::concurrent_requests_max`] places, or as much of another bound; free again when it is dropped.
+pub(super) enum Turn {
+    /// The body's alone.
+    Own(#[expect(dead_code, reason = "held to be dropped")] OwnedSemaphorePermit),
+    /// Of those, too, who read a file for it.
+    Shared(#[expect(dead_code, reason = "held to be dropped")] Arc<OwnedSemaphorePermit>),
+}
 
 /// The bytes of a [`super::Fetched`] answer; empty for HEAD, 304 and 416.
 ///
@@ -88,7 +93,13 @@ impl Body {
     /// bound, given back when nobody needs it any more.
     pub fn again_from(self, file: Arc<std::fs::File>, length: u64, space: Arc<OwnedSemaphorePermit>) -> Self {
         let source = if length == 0 { Source::Nothing } else { Source::File(Reader::new(file, 0, None)) };
-        Self { source, remaining: Some(length), watch: IdleWatch::new(COPY_IDLE), turn: Some(space), ..self }
+        Self {
+            source,
+            remaining: Some(length),
+            watch: IdleWatch::new(COPY_IDLE),
+            turn: Some(Turn::Shared(space)),
+            ..self
+        }
     }
 
     /// How many bytes are still to come; `None` if the upstream did not say, so that only its framing tells the end.

@@ -24,9 +24,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use percent_encoding::percent_decode_str;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use super::body::{Source, Turn};
+use super::body::Source;
 use super::error::{FetchError, Unavailable};
 use super::lead::{Unreachable, check_no_credential};
 use super::{Answer, Ask, Failure, Head, Method};
@@ -94,7 +95,11 @@ impl Directory {
     }
 
     /// Looks the file up and holds the request's conditions against it.
-    pub(super) async fn fetch(&self, ask: &Ask<'_>, turn: &Turn) -> Result<(Head, Source), Failure> {
+    pub(super) async fn fetch(
+        &self,
+        ask: &Ask<'_>,
+        turn: &Arc<OwnedSemaphorePermit>,
+    ) -> Result<(Head, Source), Failure> {
         let opened = self.open(Self::path_of(ask)?, turn).await?;
         let Opened { file, length, validators } = opened;
         let precondition = ask.conditions.map_or(Precondition::Whole, |headers| {
@@ -122,7 +127,7 @@ impl Directory {
         Ok((Head { answer, validators, length, cache_control: CacheControl::default() }, source))
     }
 
-    async fn open(&self, path: String, turn: &Turn) -> Result<Opened, Failure> {
+    async fn open(&self, path: String, turn: &Arc<OwnedSemaphorePermit>) -> Result<Opened, Failure> {
         let (root, held) = (Arc::clone(&self.root), Arc::clone(turn));
         let opening = tokio::task::spawn_blocking(move || {
             // A call that hangs keeps its turn, even if the request was given up: hung threads must not pile up without bound.

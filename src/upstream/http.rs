@@ -28,6 +28,7 @@ mod response;
 mod tls;
 mod web;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
@@ -106,11 +107,19 @@ struct Received {
 }
 
 /// Where a request is on its way.
-struct Hop {
-    url: String,
+struct Hop<'a> {
+    place: Place<'a>,
     is_own: bool,
     /// The request has not left the upstream's own origin so far.
     is_trusted: bool,
+}
+
+/// What a hop asks for.
+enum Place<'a> {
+    /// The file of this path, below the base. Its URL is put together only for those who need one.
+    File(Cow<'a, str>),
+    /// A URL with the credential that stands in the path, if any.
+    Url(String),
 }
 
 impl Http {
@@ -195,24 +204,30 @@ impl Http {
     }
 
     /// Where a request begins: at the file's path, or where an index said that it is.
-    fn start(&self, ask: &Ask<'_>) -> Result<(String, bool), Failure> {
-        let Some(lead) = ask.at else {
-            let path = ask.path.encoded();
-            let mut url = String::with_capacity(self.base.len() + 1 + path.len());
-            for piece in [&*self.base, "/", &*path] {
-                url.push_str(piece);
-            }
-            return Ok((url, true));
-        };
+    fn start<'a>(&self, ask: &Ask<'a>) -> Result<(Place<'a>, bool), Failure> {
+        let Some(lead) = ask.at else { return Ok((Place::File(ask.path.encoded()), true)) };
         let origin = self.check(lead.url()).map_err(|fault| {
             let origin = Origin::of(lead.url()).map_or_else(String::new, |origin| origin.to_string());
             Failure::new(FetchError::Invalid(Invalid::Lead(fault)), format!("an index leads to {origin}"))
         })?;
         if origin == self.origin {
             // Its path is that of a file of the upstream's: a credential that stands in the path stands in this one, too.
-            return Ok((format!("{origin}{}{}", self.credential.path(), lead.url().path()), true));
+            let url = format!("{origin}{}{}", self.credential.path(), lead.url().path());
+            return Ok((Place::Url(url), true));
         }
-        Ok((lead.url().as_str().to_owned(), false))
+        Ok((Place::Url(lead.url().as_str().to_owned()), false))
+    }
+
+    /// The base as it stands in a request to its origin.
+    fn base_path(&self) -> &str {
+        self.base.get(self.origin_bytes..).unwrap_or_default()
+    }
+
+    fn url_at<'p>(&self, place: &'p Place<'_>) -> Cow<'p, str> {
+        match place {
+            Place::File(path) => format!("{}/{path}", self.base).into(),
+            Place::Url(url) => url.into(),
+        }
     }
 
     /// Asks, and judges the answer's head.
@@ -246,14 +261,14 @@ impl Http {
     }
 
     /// Sends the request to where it belongs and on to where it is redirected.
-    async fn follow(
+    async fn follow<'a>(
         &self,
-        ask: &Ask<'_>,
+        ask: &Ask<'a>,
         method: Method,
         headers: &HeaderMap,
-    ) -> Result<(Received, Hop), Failure> {
-        let (start, is_own) = self.start(ask)?;
-        let mut hop = Hop { url: start, is_own, is_trusted: is_own };
+    ) -> Result<(Received, Hop<'a>), Failure> {
+        let (place, is_own) = self.start(ask)?;
+        let mut hop = Hop { place, is_own, is_trusted: is_own };
         let mut trail = None;
         loop {
             let response = self.send(&hop, method, headers).await?;
@@ -263,25 +278,27 @@ impl Http {
             let trail = match &mut trail {
                 Some(trail) => trail,
                 None => trail.insert(Trail::new(
-                    Url::parse(&hop.url).map_err(|error| Failure::new(malformed(), error))?,
+                    Url::parse(&self.url_at(&hop.place)).map_err(|error| Failure::new(malformed(), error))?,
                 )),
             };
             let (url, origin) = trail.next(&response.headers, &self.origin, &self.allowed)?;
             Uri::try_from(url.as_str()).map_err(|_| Refused::from(RedirectFault::Malformed))?;
             let is_own = origin == self.origin;
-            hop = Hop { url: url.as_str().to_owned(), is_own, is_trusted: hop.is_trusted && is_own };
+            let place = Place::Url(url.as_str().to_owned());
+            hop = Hop { place, is_own, is_trusted: hop.is_trusted && is_own };
         }
     }
 
     /// One request and the head of its response; sent again if the connection had died while idle.
-    async fn send(&self, hop: &Hop, method: Method, headers: &HeaderMap) -> Result<Received, Failure> {
+    async fn send(&self, hop: &Hop<'_>, method: Method, headers: &HeaderMap) -> Result<Received, Failure> {
         if hop.is_own
             && let Some(plain) = self.plain.as_ref().filter(|plain| !plain.takes_detour())
         {
             return self.send_plain(plain, hop, method, headers).await;
         }
         let client = if hop.is_own { &self.own } else { &self.elsewhere };
-        let uri = Uri::try_from(hop.url.as_str()).map_err(|error| Failure::new(malformed(), error))?;
+        let uri =
+            Uri::try_from(&*self.url_at(&hop.place)).map_err(|error| Failure::new(malformed(), error))?;
         let mut is_second = false;
         loop {
             let mut request = Request::new(Empty::new());
@@ -311,12 +328,18 @@ impl Http {
     async fn send_plain(
         &self,
         plain: &Plain,
-        hop: &Hop,
+        hop: &Hop<'_>,
         method: Method,
         headers: &HeaderMap,
     ) -> Result<Received, Failure> {
-        // Whatever is at the own origin begins as the base does.
-        let target = hop.url.get(self.origin_bytes..).filter(|target| target.starts_with('/')).unwrap_or("/");
+        let target = match &hop.place {
+            Place::File(path) => [self.base_path(), "/", path],
+            // Whatever is at the own origin begins as the base does.
+            Place::Url(url) => {
+                let target = url.get(self.origin_bytes..).filter(|target| target.starts_with('/'));
+                [target.unwrap_or("/"), "", ""]
+            }
+        };
         let credential = self.credential.header().filter(|_| hop.is_trusted);
         match plain.send(&Asking { method, target, headers, credential }).await {
             Ok(Answered::Usual(head, body)) => Ok(Received {
@@ -389,7 +412,7 @@ fn client(config: &UpstreamConfig, connector: Connector) -> Client<Connector, Em
         .build(connector)
 }
 
-fn refuses_head(status: StatusCode, hop: &Hop) -> bool {
+fn refuses_head(status: StatusCode, hop: &Hop<'_>) -> bool {
     match status {
         StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => true,
         StatusCode::FORBIDDEN => !hop.is_own,

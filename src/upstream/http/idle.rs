@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
+
+use crate::clock;
 
 /// A connection between two requests, with the buffer that it is read into.
 pub(in crate::upstream) struct Idle {
@@ -28,8 +30,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Kept {
-    /// The one that was used last is at the end, and used next.
-    connections: VecDeque<(Instant, Idle)>,
+    /// The one that was used last is at the end, and used next; each with when it was ([`clock::ticked`]).
+    connections: VecDeque<(Duration, Idle)>,
     /// A task waits for the first to become too old.
     is_watched: bool,
 }
@@ -55,7 +57,7 @@ impl Pool {
     pub(super) fn take(&self) -> Option<Idle> {
         loop {
             let (since, idle) = self.0.kept().connections.pop_back()?;
-            if since.elapsed() < self.0.idle && idle.is_quiet() {
+            if clock::ticked().saturating_sub(since) < self.0.idle && idle.is_quiet() {
                 return Some(idle);
             }
         }
@@ -67,13 +69,12 @@ impl Pool {
         if kept.connections.len() >= self.0.idle_max {
             return;
         }
-        let now = Instant::now();
-        kept.connections.push_back((now, Idle { tcp, buffer }));
+        kept.connections.push_back((clock::ticked(), Idle { tcp, buffer }));
         let watches = !kept.is_watched && Handle::try_current().is_ok();
         kept.is_watched |= watches;
         drop(kept);
         if watches {
-            tokio::spawn(watch(Arc::downgrade(&self.0), now + self.0.idle));
+            tokio::spawn(watch(Arc::downgrade(&self.0), self.0.idle));
         }
     }
 }
@@ -83,13 +84,14 @@ impl Shared {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes what is too old. When to look again; `None` if nothing is kept.
-    fn prune(&self) -> Option<Instant> {
+    /// Closes what is too old. How long until there is something to look for again; `None` if nothing is kept.
+    fn prune(&self) -> Option<Duration> {
         let mut kept = self.kept();
-        let now = Instant::now();
-        let old = kept.connections.iter().take_while(|(since, _)| *since + self.idle <= now).count();
+        let now = clock::ticked();
+        let left = |since: Duration| since.saturating_add(self.idle).saturating_sub(now);
+        let old = kept.connections.iter().take_while(|(since, _)| left(*since).is_zero()).count();
         let closed: Vec<_> = kept.connections.drain(..old).collect();
-        let next = kept.connections.front().map(|(since, _)| *since + self.idle);
+        let next = kept.connections.front().map(|(since, _)| left(*since));
         kept.is_watched = next.is_some();
         drop(kept);
         drop(closed);
@@ -98,10 +100,10 @@ impl Shared {
 }
 
 /// Closes connections when their time is over, for as long as there are any.
-async fn watch(shared: Weak<Shared>, first: Instant) {
+async fn watch(shared: Weak<Shared>, first: Duration) {
     let mut next = first;
     loop {
-        sleep_until(next).await;
+        sleep(next).await;
         let Some(shared) = shared.upgrade() else { return };
         let Some(again) = shared.prune() else { return };
         next = again;

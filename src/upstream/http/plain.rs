@@ -48,8 +48,8 @@ pub(super) struct Plain {
 /// What is asked.
 pub(super) struct Asking<'a> {
     pub(super) method: Method,
-    /// Path and query.
-    pub(super) target: &'a str,
+    /// Path and query, in pieces.
+    pub(super) target: [&'a str; 3],
     pub(super) headers: &'a HeaderMap,
     /// A header besides.
     pub(super) credential: Option<(&'a HeaderName, &'a HeaderValue)>,
@@ -158,7 +158,8 @@ impl Asking<'_> {
             Method::Get => b"GET ",
             Method::Head => b"HEAD ",
         };
-        for piece in [method, self.target.as_bytes(), b" HTTP/1.1\r\nhost: ", authority.as_bytes(), b"\r\n"] {
+        let [base, slash, path] = self.target.map(str::as_bytes);
+        for piece in [method, base, slash, path, b" HTTP/1.1\r\nhost: ", authority.as_bytes(), b"\r\n"] {
             request.extend_from_slice(piece);
         }
         request.extend_from_slice(request::ALWAYS_WRITTEN.as_bytes());
