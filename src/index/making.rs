@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::meter::{Decoded, Scan};
 use super::records::Sink;
 use super::writing::Length;
-use super::{Coding, IndexFault, IndexKind, Limits, shard_index};
+use super::{Coding, IndexFault, IndexKind, Limits, STREAM_BUFFER_BYTES, shard_index};
 use crate::cache::{Draft, DraftError, Facts, Key, Object, Proof};
 
 /// The body of an object, as a file of its own.
@@ -145,7 +145,9 @@ struct Tokens<'a> {
 impl Read for Tokens<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.scan.saw_token();
-        self.decoded.read(buffer)
+        // No larger a piece than a parser would read: whoever reads all asks for more each time, and would have one that is too long.
+        let piece = buffer.len().min(STREAM_BUFFER_BYTES);
+        self.decoded.read(buffer.get_mut(..piece).unwrap_or_default())
     }
 }
 

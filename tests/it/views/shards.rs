@@ -35,6 +35,21 @@ async fn upstream_without_shards_is_given_them() {
 }
 
 #[tokio::test]
+async fn large_index_that_is_not_compressed_is_given_shards() {
+    let origin = Origin::start().await;
+    let mut document = document_of(&["numpy-2-0.conda"]);
+    // Longer than anything in it may be: 8 MiB in all.
+    for number in 0..4_096 {
+        let note = "x".repeat(2_048);
+        document["packages.conda"][format!("library-{number}-0.conda")] = serde_json::json!({ "name": "library", "version": number.to_string(), "build": "0", "note": note });
+    }
+    origin.put("noarch/repodata.json", document.to_string(), &[]);
+    let gate = gate(&origin, "").start().await;
+    let files = Client::anonymous(&gate).files_in_shards().await;
+    assert_eq!(files.len(), 4_097);
+}
+
+#[tokio::test]
 async fn shard_of_one_view_is_missing_in_another() {
     let origin = origin().await;
     let whole = gate(&origin, "").start().await;
