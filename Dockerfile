@@ -10,7 +10,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
-# build/release needs it, and of this compiler's own LLVM.
+# build/release needs llvm-profdata, of the same LLVM as this compiler.
 RUN rustup component add llvm-tools
 
 # The dependencies first, under an empty source: they are downloaded again only when the manifests change. They are built with the program, for

@@ -1,14 +1,15 @@
 //! Time as the rest of the program sees it: wall-clock timestamps for expiry, suspended-time-aware uptime for staleness.
 //!
 //! Rules never read a clock; they take a [`Timestamp`]. Components that must read one are handed a [`Clock`], which a test
-//! replaces by a manual one. This module must never know what the times are for. Neighbour: [`crate::token`].
+//! replaces by a manual one; only for how long something is kept that can be had again, and which no test waits for, is there [`ticked`].
+//! This module must never know what the times are for. Neighbour: [`crate::token`].
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -215,14 +216,10 @@ impl Clock {
 }
 
 /// How long the system runs, as its timer's last tick left it: up to 10 ms ago, and without the time that it was suspended
-/// (`CLOCK_MONOTONIC_COARSE`). For what is kept for seconds: it is read in 5 ns, and an exact clock in 23.
+/// (`CLOCK_MONOTONIC_COARSE`). For what is kept for seconds and asked about with each request: a loop of `clock_gettime` took 5 ns a reading of it,
+/// and 23 of an exact clock, of which a request reads a dozen.
 pub fn ticked() -> Duration {
     since_start(clock_gettime(ClockId::MonotonicCoarse))
-}
-
-/// The wall-clock time, likewise (`CLOCK_REALTIME_COARSE`). For what is told in seconds.
-pub fn ticked_time() -> SystemTime {
-    SystemTime::UNIX_EPOCH + since_start(clock_gettime(ClockId::RealtimeCoarse))
 }
 
 fn since_start(time: Timespec) -> Duration {

@@ -160,6 +160,8 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Reply<Body> {
         let routing = self.routing.load_full();
+        // In this order: a stop of the gate between the two counts towards the decision's age.
+        let decided_at = self.clock.uptime();
         let now = self.clock.now();
         let target = RequestTarget::parse_within(path, routing.config.path_bytes_max);
         let mut body = self.open(Asking {
@@ -182,7 +184,7 @@ impl Gateway {
         if path == "/" {
             return respond::root(method, body);
         }
-        match self.serve(&target, method, headers, &routing, now, body.receipt()).await {
+        match self.serve(&target, method, headers, &routing, (decided_at, now), body.receipt()).await {
             Ok(served) => respond::ok(served, method, body),
             Err(refusal) => respond::refuse(&refusal, target.asked_channel(), method, body),
         }
@@ -224,18 +226,17 @@ impl Gateway {
         Body::awaited(Receipt::open(&self.metrics, &self.ledger, asking))
     }
 
-    /// Steps 2 to 6.
+    /// Steps 2 to 6. It is decided as of these readings of the two clocks, the uptime first.
     async fn serve(
         &self,
         target: &RequestTarget<'_>,
         method: &Method,
         headers: &HeaderMap,
         routing: &Routing,
-        now: Timestamp,
+        (decided_at, now): (Duration, Timestamp),
         receipt: &mut Receipt,
     ) -> Result<Served, Refusal> {
         let channels = routing.routes.channels();
-        let decided_at = self.clock.uptime();
         let client = Some(receipt.client());
         let admit = |now| admission::admit(target, headers, channels, &self.verifier, client, now);
         let undecided = |error| {

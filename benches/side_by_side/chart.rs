@@ -41,7 +41,11 @@ pub(crate) fn draw(outcomes: &[Outcome], directory: &Path) {
     for (at, (row, against)) in rows.iter().enumerate() {
         bar(&mut svg, TOP + at * STEP, row, against);
     }
-    let machine = outcomes.first().map_or_else(String::new, |outcome| outcome.machine.to_string());
+    // More than one where not all was measured anew.
+    let mut machines: Vec<_> = outcomes.iter().map(|outcome| outcome.machine.to_string()).collect();
+    machines.sort();
+    machines.dedup();
+    let machine = machines.join(" | ");
     writeln!(
         svg,
         "<text x=\"12\" y=\"{}\" fill=\"#777\" font-size=\"10\">{}</text>\n</svg>",

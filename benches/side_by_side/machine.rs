@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn describe() -> Self {
+    /// With the build of the gate that was measured, by the end of its path: `release/channelgate`.
+    pub(crate) fn describe(gate: &Path) -> Self {
+        let names: Vec<_> = gate.iter().map(|name| name.to_string_lossy()).collect();
+        let gate = names[names.len().saturating_sub(2)..].join("/");
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
@@ -27,7 +31,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease"),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control"),
             programs: vec![
-                format!("channelgate {}", env!("CARGO_PKG_VERSION")),
+                format!("channelgate {} ({gate})", env!("CARGO_PKG_VERSION")),
                 said("nginx", &["-V"], |line| line.starts_with("nginx version") || line.contains("OpenSSL")),
                 said("haproxy", &["-v"], |line| line.contains("version")),
             ],

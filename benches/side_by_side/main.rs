@@ -221,7 +221,7 @@ impl Job {
         Ok(Outcome {
             workload: self.name().to_owned(),
             at: Clock::system().now().to_string(),
-            machine: Machine::describe(),
+            machine: Machine::describe(&arguments.gate),
             how,
             rows,
             figures,

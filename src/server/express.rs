@@ -22,7 +22,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
@@ -37,7 +37,6 @@ use super::outgoing::{InFlight, Open, Outgoing};
 use super::reply::Reply;
 use super::wire::Transport;
 use super::{BoxError, Peer, RequestBody, Respond};
-use crate::clock;
 use crate::passage::{Lane, is_blank};
 use crate::semantics::Fields;
 
@@ -379,7 +378,7 @@ fn write_head(head: &mut Vec<u8>, status: StatusCode, fields: &Fields, framing: 
 
 /// The time, which is the same for a second.
 fn write_date(head: &mut Vec<u8>) {
-    let now = clock::ticked_time();
+    let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     DATE.with_borrow_mut(|(shown_second, shown)| {
         if *shown_second != second || shown.is_empty() {
