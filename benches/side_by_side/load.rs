@@ -20,9 +20,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Where requests go, and over what.
+/// Where requests go, and over what. Errors say whose they are.
 #[derive(Clone)]
 pub(crate) struct Goal {
+    pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<TlsConnector>,
 }
@@ -105,8 +106,14 @@ fn next<'a>(asking: &'a Asking, turn: &AtomicUsize) -> &'a [u8] {
     &asking.requests[turn.fetch_add(1, Ordering::Relaxed) % asking.requests.len()]
 }
 
+/// The same, with the name of whoever it was asked of in its error.
+async fn of<T>(name: &str, asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    asked.await.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+}
+
 /// A connection to a server.
 pub(crate) struct Wire {
+    name: &'static str,
     stream: Stream,
     buffer: Vec<u8>,
 }
@@ -126,44 +133,56 @@ struct Head {
 
 impl Wire {
     pub(crate) async fn connect(goal: &Goal) -> io::Result<Self> {
-        let stream = TcpStream::connect(goal.address).await?;
-        stream.set_nodelay(true)?;
-        let stream = match &goal.tls {
-            None => Stream::Plain(stream),
-            Some(connector) => {
-                Stream::Tls(Box::new(connector.connect("localhost".try_into().unwrap(), stream).await?))
-            }
+        let connecting = async {
+            let stream = TcpStream::connect(goal.address).await?;
+            stream.set_nodelay(true)?;
+            let stream = match &goal.tls {
+                None => Stream::Plain(stream),
+                Some(connector) => {
+                    Stream::Tls(Box::new(connector.connect("localhost".try_into().unwrap(), stream).await?))
+                }
+            };
+            Ok(Self { name: goal.name, stream, buffer: vec![0; BUFFER_BYTES] })
         };
-        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES] })
+        of(goal.name, connecting).await
     }
 
     /// Asks, and throws away a body of so many bytes.
     pub(crate) async fn ask(&mut self, request: &[u8], bytes: u64) -> io::Result<()> {
-        self.write(request).await?;
-        let (head, filled) = self.head().await?;
-        if head.status != 200 || head.length != bytes {
-            return Err(unexpected(&self.buffer[..head.bytes]));
-        }
-        self.discard(bytes.saturating_sub((filled - head.bytes) as u64)).await
+        of(self.name, async {
+            self.write(request).await?;
+            let (head, filled) = self.head().await?;
+            if head.status != 200 || head.length != bytes {
+                return Err(unexpected(&self.buffer[..head.bytes]));
+            }
+            self.discard(bytes.saturating_sub((filled - head.bytes) as u64)).await
+        })
+        .await
     }
 
     /// Asks, and throws away a body of whatever length of an answer of one of these statuses.
     pub(crate) async fn exchange(&mut self, request: &[u8], expected: &[u16]) -> io::Result<()> {
-        self.write(request).await?;
-        let (head, filled) = self.head().await?;
-        if !expected.contains(&head.status) {
-            return Err(unexpected(&self.buffer[..head.bytes]));
-        }
-        self.discard(head.length.saturating_sub((filled - head.bytes) as u64)).await
+        of(self.name, async {
+            self.write(request).await?;
+            let (head, filled) = self.head().await?;
+            if !expected.contains(&head.status) {
+                return Err(unexpected(&self.buffer[..head.bytes]));
+            }
+            self.discard(head.length.saturating_sub((filled - head.bytes) as u64)).await
+        })
+        .await
     }
 
     /// The same as [`Wire::ask`], with the connection's end behind it.
     async fn ask_once(mut self, request: &[u8], bytes: u64) -> io::Result<()> {
         self.ask(request, bytes).await?;
-        if self.stream.read(&mut self.buffer).await? != 0 {
-            return Err(io::Error::other("more than was asked for"));
-        }
-        Ok(())
+        of(self.name, async {
+            match self.stream.read(&mut self.buffer).await? {
+                0 => Ok(()),
+                _ => Err(io::Error::other("more than was asked for")),
+            }
+        })
+        .await
     }
 
     /// Gives back the memory that it does not need until it asks again.
@@ -173,20 +192,23 @@ impl Wire {
 
     /// Asks, and tells the status and the digest of the body.
     pub(crate) async fn digest(&mut self, request: &[u8]) -> io::Result<(u16, Sha256)> {
-        self.write(request).await?;
-        let (head, filled) = self.head().await?;
-        let mut digest = Hashing::new();
-        let mut left = head.length - (filled - head.bytes) as u64;
-        digest.update(&self.buffer[head.bytes..filled]);
-        while left > 0 {
-            let count = self.stream.read(&mut self.buffer).await?;
-            if count == 0 {
-                return Err(io::Error::other(format!("a body breaks off, {left} bytes are missing")));
+        of(self.name, async {
+            self.write(request).await?;
+            let (head, filled) = self.head().await?;
+            let mut digest = Hashing::new();
+            let mut left = head.length - (filled - head.bytes) as u64;
+            digest.update(&self.buffer[head.bytes..filled]);
+            while left > 0 {
+                let count = self.stream.read(&mut self.buffer).await?;
+                if count == 0 {
+                    return Err(io::Error::other(format!("a body breaks off, {left} bytes are missing")));
+                }
+                digest.update(&self.buffer[..count]);
+                left -= count as u64;
             }
-            digest.update(&self.buffer[..count]);
-            left -= count as u64;
-        }
-        Ok((head.status, digest.finish()))
+            Ok((head.status, digest.finish()))
+        })
+        .await
     }
 
     /// Over TLS, what is written may stay with the session where the runtime gives others their turn.

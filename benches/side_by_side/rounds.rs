@@ -22,8 +22,7 @@ pub(crate) async fn check(stage: &Stage, servers: &[Server], tls: bool) -> io::R
             // Twice, for whoever keeps it the first time.
             for _ in 0..2 {
                 let request = server.request(token, file.name(), false);
-                let answered = async { Wire::connect(&goal).await?.digest(&request).await };
-                let answer = answered.await.map_err(|error| named(*server, &error))?;
+                let answer = Wire::connect(&goal).await?.digest(&request).await?;
                 let is_right = answer == (200, stage.place.digest(file));
                 told(is_right, || format!("{who}: {} comes wrong, with status {}", file.name(), answer.0))?;
             }
@@ -43,11 +42,6 @@ fn told(holds: bool, otherwise: impl Fn() -> String) -> io::Result<()> {
     if holds { Ok(()) } else { Err(io::Error::other(otherwise())) }
 }
 
-/// Whose error it is.
-fn named(server: Server, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", server.name()))
-}
-
 /// One server, pressed once.
 pub(crate) struct Sample {
     pub(crate) requests: u64,
@@ -65,7 +59,7 @@ pub(crate) async fn run(
 ) -> io::Result<(Vec<Row>, Vec<Figures>)> {
     let servers: Vec<_> = workload.servers().collect();
     for server in &servers {
-        meet_tokens(stage, *server, workload.tls).await.map_err(|error| named(*server, &error))?;
+        meet_tokens(stage, *server, workload.tls).await?;
         sample(stage, workload, *server, seconds).await?;
     }
     let mut samples: Vec<Vec<Sample>> = servers.iter().map(|_| Vec::new()).collect();
@@ -135,9 +129,9 @@ pub(crate) async fn sample(
     seconds: f64,
 ) -> io::Result<Sample> {
     let processes = stage.processes(server, workload.tls);
-    let mut crowd = crowd(stage, workload, server).await.map_err(|error| named(server, &error))?;
+    let mut crowd = crowd(stage, workload, server).await?;
     let before = CpuTimes::of(&processes);
-    let tally = crowd.press(Duration::from_secs_f64(seconds)).await.map_err(|error| named(server, &error))?;
+    let tally = crowd.press(Duration::from_secs_f64(seconds)).await?;
     let cpu = CpuTimes::of(&processes).since(&before);
     drop(crowd);
     stage.empty_logs();

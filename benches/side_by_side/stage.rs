@@ -122,7 +122,7 @@ impl Stage {
     /// Where requests to it go.
     pub(crate) fn goal(&self, server: Server, tls: bool) -> Goal {
         let address = self.addresses[&(server.listener(), tls)];
-        Goal { address, tls: tls.then(|| self.connector.clone()) }
+        Goal { name: server.name(), address, tls: tls.then(|| self.connector.clone()) }
     }
 
     /// The processes that do its work.
