@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 pub use self::heartbeat::host_name;
 pub use self::parts::{ComposeError, cache, store as store_config, verify as verify_config};
 pub use self::run::serve;
-pub use self::shelf::{Shelf, Shelved, is_package};
+pub use self::shelf::{Shelf, Shelved};
 pub use self::story::story;
 
 use self::heartbeat::Heartbeat;

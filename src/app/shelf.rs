@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::parts;
 use crate::cache::{CacheError, Digests, Disk, Facts, Inspect, Key, Supply};
 use crate::clock::Clock;
-use crate::conda::{ChannelName, FileKind, UpstreamPath};
+use crate::conda::{ChannelName, UpstreamPath};
 use crate::config::Config;
 use crate::index::{self, Indexes};
 use crate::metrics::Metrics;
@@ -120,9 +120,4 @@ impl Shelved {
     pub fn key(&self, path: &UpstreamPath) -> Key {
         Key::new(&self.name, self.upstreams.id(), path)
     }
-}
-
-/// Whether a file is a package, by its name.
-pub fn is_package(path: &UpstreamPath) -> bool {
-    path.kind() == FileKind::Package
 }

@@ -31,7 +31,7 @@ use super::inspector::Config;
 use super::leads::Surroundings;
 use super::making::{Section, make};
 use super::seen::Seen;
-use super::views::{Sights, Wanted};
+use super::views::Sights;
 use super::{Coding, IndexKind};
 use crate::cache::{
     Bypass, Cache, CacheError, CacheStatus, Digests, DraftError, FillError, Inspect, Key, Kind, Object, Part,
@@ -77,13 +77,6 @@ pub(super) struct PlaceRef<'a> {
     channel: &'a ChannelName,
     upstreams: UpstreamsId,
     path: &'a str,
-}
-
-impl<'a> PlaceRef<'a> {
-    /// The place of `path` where a wanted file comes from.
-    pub(super) fn of(wanted: &Wanted<'a>, path: &'a str) -> Self {
-        Self { channel: wanted.channel, upstreams: wanted.upstreams.id(), path }
-    }
 }
 
 impl Equivalent<Place> for PlaceRef<'_> {

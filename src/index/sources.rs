@@ -57,17 +57,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    fn get(&self, place: &PlaceRef<'_>) -> Option<Arc<Sources>> {
+    /// What `told` tells of a directory's sources, if they were found a moment ago.
+    fn read<T>(&self, place: &PlaceRef<'_>, told: impl FnOnce(&Arc<Sources>) -> T) -> Option<T> {
         let by_place = self.by_place.read().unwrap_or_else(PoisonError::into_inner);
         let (since, sources) = by_place.get(place)?;
-        is_recent(*since).then(|| Arc::clone(sources))
-    }
-
-    /// Whether it is known that no index of a directory says that its files are elsewhere.
-    pub(super) fn leads_nowhere(&self, place: &PlaceRef<'_>) -> bool {
-        let by_place = self.by_place.read().unwrap_or_else(PoisonError::into_inner);
-        let found = by_place.get(place).filter(|(since, _)| is_recent(*since));
-        found.is_some_and(|(_, sources)| !sources.lead_away())
+        is_recent(*since).then(|| told(sources))
     }
 
     fn insert(&self, place: Place, sources: Arc<Sources>) {
@@ -186,12 +180,21 @@ fn read_at_once(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
 impl Shared {
     /// What there is to ask, as it was at most [`SOURCES_LIFETIME`] ago.
     pub(super) async fn sources(&self, origin: &Origin, directory: &str) -> Arc<Sources> {
-        if let Some(sources) = self.knowledge.sources.get(&origin.place_ref(directory)) {
+        if let Some(sources) = self.knowledge.sources.read(&origin.place_ref(directory), Arc::clone) {
             return sources;
         }
         let sources = Arc::new(Box::pin(self.look(origin, directory)).await);
         self.knowledge.sources.insert(origin.place(directory), Arc::clone(&sources));
         sources
+    }
+
+    /// Whether an index of a directory says that packages or shards are elsewhere. Asked with every package, so it holds nothing of what is
+    /// known already.
+    pub(super) async fn sources_lead_away(&self, origin: &Origin, directory: &str) -> bool {
+        match self.knowledge.sources.read(&origin.place_ref(directory), |sources| sources.lead_away()) {
+            Some(lead_away) => lead_away,
+            None => self.sources(origin, directory).await.lead_away(),
+        }
     }
 
     /// What there is to ask, now.

@@ -46,7 +46,7 @@ mod truth;
 use std::sync::Arc;
 
 use super::family::Family;
-use super::indexes::{Indexes, Origin, PlaceRef};
+use super::indexes::{Indexes, Origin};
 use super::{Coding, IndexKind};
 use crate::cache::{CacheError, FillError, Kind, Object, Proof, Sha256, Supply, Want};
 use crate::clock::Timestamp;
@@ -221,16 +221,8 @@ impl Indexes {
     ///
     /// [`SupplyError`] for what the view does not show.
     pub async fn admit(&self, wanted: &Wanted<'_>) -> Result<Option<Passing>, SupplyError> {
-        let is_whole = wanted.view.is_whole();
-        if is_whole
-            && wanted.view.rules().is_empty()
-            && let Some((directory, _)) = wanted.path.package()
-            && self.0.knowledge.sources.leads_nowhere(&PlaceRef::of(wanted, directory))
-        {
-            // Nearly every package: nothing has to be held for it.
-            return Ok(Some(Passing { at: None }));
-        }
         let origin = Origin { channel: wanted.channel.clone(), upstreams: Arc::clone(wanted.upstreams) };
+        let is_whole = wanted.view.is_whole();
         match Subject::of(wanted.path) {
             Subject::Document(..) | Subject::ShardIndex(_) | Subject::Shard(..) => Ok(None),
             Subject::Package(directory, file) => {
@@ -239,7 +231,7 @@ impl Indexes {
                 } else {
                     Box::pin(self.0.admit_package(&origin, wanted, directory, file)).await?;
                 }
-                let at = if self.0.sources(&origin, directory).await.lead_away() {
+                let at = if self.0.sources_lead_away(&origin, directory).await {
                     Box::pin(self.package(wanted.channel, wanted.upstreams, wanted.path).lead()).await
                 } else {
                     None

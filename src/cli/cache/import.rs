@@ -29,11 +29,11 @@ use super::super::args::Output;
 use super::super::output;
 use super::progress::Progress;
 use super::{count, size};
-use crate::app::{self, Shelf, Shelved, is_package};
+use crate::app::{self, Shelf, Shelved};
 use crate::cache::bundle::{self, BundleError, Manifest, Member};
 use crate::cache::{DraftError, Facts, Object, Proof};
 use crate::clock::Timestamp;
-use crate::conda::ChannelName;
+use crate::conda::{ChannelName, FileKind};
 
 /// What came in, as printed.
 #[derive(Debug, Default, Serialize)]
@@ -205,13 +205,13 @@ impl Import {
             self.handle.block_on(self.shelf.disk().confirm(&object, validated_at));
         }
         // Of two packages the index decides, and it does so in `store`.
-        is_same || (!is_package(member.path()) && !is_older)
+        is_same || (member.path().kind() != FileKind::Package && !is_older)
     }
 
     fn store(&self, channel: &Shelved, member: &Member, body: &mut dyn Read) -> Result<Object, ImportError> {
         let key = channel.key(member.path());
         let mut proof = Proof::Unproven;
-        if is_package(member.path()) {
+        if member.path().kind() == FileKind::Package {
             let digests = self.shelf.digests(channel, member.path());
             if let Some(expected) = self.handle.block_on(digests.known()) {
                 if !expected.fits(member.facts.sha256, member.facts.length) {
