@@ -4,12 +4,13 @@
 //! replaces by a manual one; only for how long something is kept that can be had again, and which no test waits for, is there [`ticked`].
 //! This module must never know what the times are for. Neighbour: [`crate::token`].
 
+use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{Span, SpanRelativeTo};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -220,6 +221,27 @@ impl Clock {
 /// and 23 of an exact clock, of which a request reads a dozen.
 pub fn ticked() -> Duration {
     since_start(clock_gettime(ClockId::MonotonicCoarse))
+}
+
+/// The wall clock's seconds since the Unix epoch, as of the last tick (`CLOCK_REALTIME_COARSE`): for `Date`.
+pub fn second() -> u64 {
+    since_start(clock_gettime(ClockId::RealtimeCoarse)).as_secs()
+}
+
+/// An instant of this tick, so at most 10 ms ago: for deadlines of seconds that begin with each request.
+pub fn instant() -> Instant {
+    thread_local! {
+        static LAST: Cell<Option<(Duration, Instant)>> = const { Cell::new(None) };
+    }
+    let tick = ticked();
+    match LAST.get() {
+        Some((last, instant)) if last == tick => instant,
+        _ => {
+            let now = Instant::now();
+            LAST.set(Some((tick, now)));
+            now
+        }
+    }
 }
 
 fn since_start(time: Timespec) -> Duration {

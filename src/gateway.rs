@@ -47,7 +47,7 @@ pub use self::routes::Routes;
 pub use self::streams::Streams;
 
 use self::admission::Admission;
-use self::receipt::{Asking, Receipt};
+use self::receipt::{Asking, Books, Receipt};
 use self::served::{Asked, Served};
 use crate::auth;
 use crate::clock::{Clock, Timestamp};
@@ -94,8 +94,7 @@ pub struct Gateway {
     routing: ArcSwap<Routing>,
     verifier: Verifier,
     clock: Clock,
-    metrics: Metrics,
-    ledger: Ledger,
+    books: Arc<Books>,
     request_ids: RequestIds,
     /// `None` lets downloads finish, whatever becomes of their token.
     streams: Option<Streams>,
@@ -113,7 +112,7 @@ impl Gateway {
     ) -> Self {
         let request_ids = RequestIds::starting_at("", clock.now().as_millis());
         let routing = ArcSwap::from_pointee(routing);
-        Self { routing, verifier, clock, metrics, ledger, request_ids, streams }
+        Self { routing, verifier, clock, books: Arc::new(Books { metrics, ledger }), request_ids, streams }
     }
 
     /// Cuts running downloads when the right to them ends, until `shutdown`; returns at once where they may finish.
@@ -223,7 +222,7 @@ impl Gateway {
 
     /// The body of the response that is to be made to whoever asks so.
     fn open(&self, asking: Asking) -> Body {
-        Body::awaited(Receipt::open(&self.metrics, &self.ledger, asking))
+        Body::awaited(Receipt::open(&self.books, asking))
     }
 
     /// Steps 2 to 6. It is decided as of these readings of the two clocks, the uptime first.
@@ -245,14 +244,14 @@ impl Gateway {
         };
         let admission = admit(now).await.map_err(undecided)?;
         let Admission { carrier, caller, digest, decision } = admission;
-        receipt.caller(carrier, &caller);
+        receipt.caller(carrier, caller);
         let permit = decision.map_err(Refusal::Denied)?;
         receipt.channel(permit.channel().name.clone());
         let asked = Asked { permit: &permit, method, headers };
         let served = match notices::due(&permit, now) {
-            None => fetch::fetch(asked, routing, now, &self.metrics).await?,
+            None => fetch::fetch(asked, routing, now, &self.books.metrics).await?,
             Some(ending) => {
-                let merged = notices::merged(&ending, asked, routing, now, &self.metrics);
+                let merged = notices::merged(&ending, asked, routing, now, &self.books.metrics);
                 Box::pin(merged).await
             }
         };

@@ -35,7 +35,7 @@
 //! L3  auth  policy          ┐
 //! L2  token  account        │ pure: no tokio, hyper, files, sockets, await, clock; `now` is an argument
 //! L1  conda  semantics      ┘ conda vocabulary and path grammar; HTTP semantics without I/O
-//! L0  clock  metrics  logging  reading  digest_hash;  passage below them
+//! L0  metrics  logging  reading  digest_hash  byte_set;  clock  passage below them
 //! ```
 //!
 //! A module names only modules of lower layers; `tests/it/layering.rs` holds that. The crate is a library with a small binary so that
@@ -64,6 +64,7 @@ pub mod admin;
 pub mod anaconda;
 pub mod app;
 pub mod auth;
+mod byte_set;
 pub mod cache;
 pub mod cli;
 pub mod clock;

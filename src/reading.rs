@@ -16,12 +16,16 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::clock;
 use crate::passage::Lane;
 
 /// The most that one reader has in memory. Larger pieces are not faster to send, and 500 readers of 128 KiB are 64 MiB.
@@ -37,7 +41,43 @@ const PASS_BYTES_MIN: u64 = 16 * 1024;
 const PROBE_BYTES: u64 = 128 * 1024;
 
 /// What a read keeps for as long as it may run: a place of some bound, or a file's place in a cache.
-pub type Held = Arc<dyn Any + Send + Sync>;
+pub type Held = Arc<dyn Hold>;
+
+/// What can be kept so.
+pub trait Hold: Any + Send + Sync {
+    /// What all who read the file know of its place in memory.
+    fn warmth(&self) -> Option<&Warmth> {
+        None
+    }
+}
+
+impl Hold for OwnedSemaphorePermit {}
+
+/// Where a file was last found in memory, and when: a file that is read again and again is not asked about each time.
+#[derive(Debug, Default)]
+pub struct Warmth(AtomicU64);
+
+impl Warmth {
+    /// How long what was found is taken to be there still. The page cache forgets what was not used for longest, and whoever asks uses it.
+    const LASTS: Duration = Duration::from_secs(1);
+
+    /// Whether the byte at this place was found a moment ago; else it is noted if `find` finds it.
+    fn finds(&self, at: u64, find: impl FnOnce() -> bool) -> bool {
+        // Both to 32 bits: of longer files another place could be meant, and after seven weeks another time.
+        let Ok(place) = u32::try_from(at) else { return find() };
+        let now = clock::ticked().as_millis() as u32;
+        let noted = self.0.load(Ordering::Relaxed);
+        let age = now.wrapping_sub(noted as u32);
+        if noted >> 32 == u64::from(place) + 1 && u128::from(age) < Self::LASTS.as_millis() {
+            return true;
+        }
+        let is_found = find();
+        if is_found {
+            self.0.store((u64::from(place) + 1) << 32 | u64::from(now), Ordering::Relaxed);
+        }
+        is_found
+    }
+}
 
 /// A file being read from some offset on.
 pub struct Reader {
@@ -112,17 +152,23 @@ impl Reader {
     /// Loads the next piece, of at most `bytes_max` bytes, onto `lane` and gives the blank that stands for it; `None` if it is too short for
     /// that, or not in the page cache: [`poll_piece`](Self::poll_piece) then waits for the disk where waiting is allowed.
     ///
-    /// The page cache is asked once in `PROBE_BYTES`. What is missing between two of these makes a thread of the reactor wait for one read
+    /// The page cache is asked once in `PROBE_BYTES`, and about a shorter file that many read once a second. What is missing between two of these makes a thread of the reactor wait for one read
     /// of the disk; the page cache reads ahead and forgets in larger pieces, so that is rare.
     pub fn pass(&mut self, bytes_max: u64, lane: &Lane) -> Option<Bytes> {
         if self.reading.is_some() || bytes_max == 0 || !lane.suits(bytes_max, PASS_BYTES_MIN) {
             return None;
         }
         let length = bytes_max.min(PASS_BYTES_MAX);
-        if !is_in_memory(&self.file, self.offset, length) {
+        let is_in_memory = || is_in_memory(&self.file, self.offset, length);
+        let is_in_memory = match self.held.as_ref().and_then(|held| held.warmth()) {
+            Some(warmth) if length <= PROBE_BYTES => warmth.finds(self.offset + length, is_in_memory),
+            _ => is_in_memory(),
+        };
+        if !is_in_memory {
             return None;
         }
-        let (file, held, more) = (Arc::clone(&self.file), self.held.clone(), bytes_max > length);
+        let (file, more) = (Arc::clone(&self.file), bytes_max > length);
+        let held = self.held.clone().map(|held| held as Arc<dyn Any + Send + Sync>);
         let blank = lane.load_file(file, self.offset, usize::try_from(length).ok()?, more, held);
         self.is_from_memory = true;
         self.offset = self.offset.saturating_add(length);

@@ -52,7 +52,7 @@ pub use meters::{Meters, Outcome};
 use body::{Source, Turn};
 use directory::Directory;
 use http::Http;
-use meters::Tally;
+use meters::{Known, Tally};
 
 /// The TLS settings of a client that trusts the platform's root certificates and those of `ca_file`.
 ///
@@ -67,13 +67,11 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
 pub struct Upstreams {
     id: UpstreamsId,
     members: Vec<Member>,
-    meters: Meters,
 }
 
 /// One upstream and its share of the machine.
 struct Member {
-    /// Its origin, or its directory; for logs.
-    name: Arc<str>,
+    known: Arc<Known>,
     kind: Upstream,
     turns: Arc<Semaphore>,
     timeouts: Timeouts,
@@ -124,7 +122,7 @@ impl From<Method> for ::http::Method {
 pub struct Fetched {
     /// What the body is of the file.
     pub answer: Answer,
-    /// `ETag` and `Last-Modified`; what does not parse as one is left out.
+    /// `ETag` and `Last-Modified`; what has not the form of one is left out.
     pub validators: Validators,
     /// Bytes of the body, or for HEAD of the body that GET would bring; `None` if the upstream did not say.
     pub length: Option<u64>,
@@ -180,7 +178,7 @@ impl Upstreams {
     ///
     /// Lists everything that is wrong, with all upstreams.
     pub fn new(configs: &[UpstreamConfig], meters: Meters) -> Result<Self, UpstreamConfigError> {
-        Ok(Self { id: UpstreamsId::of(configs), members: config::build(configs)?, meters })
+        Ok(Self { id: UpstreamsId::of(configs), members: config::build(configs, &meters)? })
     }
 
     /// What tells these upstreams from others.
@@ -207,12 +205,12 @@ impl Upstreams {
         let mut last = FetchError::Unavailable(Unavailable::Connect);
         if let Some(lead) = ask.at {
             let member = self.members.get(lead.upstream()).ok_or(FetchError::Missing)?;
-            return member.fetch(lead.upstream(), ask, &self.meters).await;
+            return member.fetch(lead.upstream(), ask).await;
         }
         let count = self.members.len();
         let start = start.checked_rem(count).unwrap_or(0);
         for (index, member) in self.members.iter().enumerate().cycle().skip(start).take(count) {
-            match member.fetch(index, ask, &self.meters).await {
+            match member.fetch(index, ask).await {
                 Err(FetchError::Unavailable(reason)) => last = FetchError::Unavailable(reason),
                 decided => return decided,
             }
@@ -246,23 +244,23 @@ impl Upstreams {
 
     /// The number of the first of them that has this name, as [`Self::name`] tells it.
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|member| *member.name == *name)
+        self.members.iter().position(|member| member.known.name == name)
     }
 
     /// The origin or directory of one of them, for people; empty if there is none of that number.
     pub fn name(&self, index: usize) -> &str {
-        self.members.get(index).map_or("", |member| &member.name)
+        self.members.get(index).map_or("", |member| &member.known.name)
     }
 }
 
 impl Member {
-    async fn fetch(&self, index: usize, ask: &Ask<'_>, meters: &Meters) -> Result<Fetched, FetchError> {
-        let mut tally = Tally::new(meters.clone(), Arc::clone(&self.name));
+    async fn fetch(&self, index: usize, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
+        let mut tally = Tally::new(Arc::clone(&self.known));
         let (turn, head, source) = match self.ask(ask).await {
             Ok(answered) => answered,
             Err(failure) => {
                 tally.settle(failure.outcome);
-                failure.log(&self.name);
+                failure.log(&self.known.name);
                 return Err(failure.error);
             }
         };
@@ -286,21 +284,17 @@ impl Member {
                 Ok(Err(_)) | Err(_) => return Err(FetchError::Unavailable(Unavailable::Busy).into()),
             },
         };
-        let asking = async {
-            match &self.kind {
-                Upstream::Http(http) => {
-                    http.fetch(ask).await.map(|(head, source)| (Turn::Own(turn), head, source))
-                }
-                Upstream::Directory(directory) => {
-                    let turn = Arc::new(turn);
-                    let answered = directory.fetch(ask, &turn).await;
-                    answered.map(|(head, source)| (Turn::Shared(turn), head, source))
-                }
+        match &self.kind {
+            // A request takes several steps, each of which looks at the deadline in the way that costs it least.
+            Upstream::Http(http) => {
+                http.fetch(ask, deadline).await.map(|(head, source)| (Turn::Own(turn), head, source))
             }
-        };
-        match timeout_at(deadline, asking).await {
-            Ok(answered) => answered,
-            Err(_) => Err(FetchError::Unavailable(Unavailable::Timeout).into()),
+            Upstream::Directory(directory) => {
+                let turn = Arc::new(turn);
+                let late = |_| FetchError::Unavailable(Unavailable::Timeout);
+                let answered = timeout_at(deadline, directory.fetch(ask, &turn)).await.map_err(late)?;
+                answered.map(|(head, source)| (Turn::Shared(turn), head, source))
+            }
         }
     }
 }

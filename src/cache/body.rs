@@ -14,7 +14,7 @@ use super::disk::Object;
 use super::follow::Follow;
 use super::through::Passing;
 use crate::passage::Lane;
-use crate::reading::{Held, Reader};
+use crate::reading::Reader;
 use crate::semantics::Span;
 
 /// The bytes of a file, or of a part of it: from the disk, while it comes, or passing.
@@ -73,8 +73,7 @@ impl Body {
         let span = span.unwrap_or(Span { start: 0, end: length });
         let left = span.end.min(length).saturating_sub(span.start);
         // It is in use for as long as it is read.
-        let pin: Held = Arc::new(object.pin());
-        let reader = Reader::new(Arc::clone(object.file()), span.start, Some(pin));
+        let reader = Reader::new(Arc::clone(object.file()), span.start, Some(object.hold()));
         Self { source: Source::Object(reader), left: Some(left), origin: Origin::Memory, lane: None }
     }
 

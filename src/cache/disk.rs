@@ -49,7 +49,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use rustix::fs::fstat;
 use tokio::task::spawn_blocking;
 
 use super::key::{Key, KeyDigest};
@@ -285,9 +284,8 @@ impl Inner {
     /// The object that somebody has open, if it is still the one on the disk.
     fn recall(&self, digest: &KeyDigest) -> Option<Object> {
         let opened = self.residents().opened(digest)?;
-        // The inode of an open file is in memory: this does not wait for the disk.
-        let stat = fstat(opened.file()).ok()?;
-        (stat.st_nlink > 0).then(|| Object::new(opened, object::validated_at(&stat)))
+        let validated_at = opened.validated_at()?;
+        Some(Object::new(opened, validated_at))
     }
 
     fn open_object(inner: &Arc<Self>, shelf: &str, digest: &KeyDigest, looks: Use) -> Option<Object> {
@@ -393,6 +391,7 @@ impl Inner {
         if let Err(error) = object::mark(object.file(), used, validated) {
             self.complain("the time of an object of the cache could not be set", &error);
         }
+        object.opened().look_again();
     }
 
     /// Counts a failure that is survived, and tells of it, at most once a minute: a failing disk fails often.

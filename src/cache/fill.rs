@@ -420,7 +420,7 @@ impl Fill {
             sha256: draft.sha256_so_far(),
             proof,
             etag: head.validators.etag.clone(),
-            last_modified: head.validators.last_modified.as_ref().map(Modified::at),
+            last_modified: head.validators.last_modified.as_ref().and_then(Modified::at),
             cache_control: head.cache_control,
             generation: passed.generation,
             upstream: self.order.upstreams.name(upstream).to_owned(),

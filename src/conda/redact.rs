@@ -5,7 +5,10 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
 use super::target::{PathToken, RequestTarget};
+use crate::byte_set::ByteSet;
 
 /// Stands where a token stood, in the form that conda prints.
 pub const MASK: &str = "<TOKEN>";
@@ -83,19 +86,23 @@ fn plain_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// True for what is neither long enough for a token nor has the beginning of an API key in it, found out in one go: nearly every path.
+/// True for what is neither long enough for a token nor has the beginning of an API key in it: nearly every path. A run of so many token
+/// characters has one of them at each place that is a multiple of that number, so only around those is looked.
 fn is_harmless(text: &str) -> bool {
-    let (mut run, mut longest, mut is_signed) = (0_usize, 0, false);
-    for (at, byte) in text.bytes().enumerate() {
-        run = if byte.is_ascii_alphanumeric() || byte == b'-' { run + 1 } else { 0 };
-        longest = longest.max(run);
-        // Its last letter is rare.
-        if byte == SIGNED_PREFIX_END {
-            is_signed |= text.get(..=at).is_some_and(|text| text.ends_with(SIGNED_PREFIX));
-        }
-    }
-    longest < SEGMENT_BYTES_MIN && !is_signed
+    let bytes = text.as_bytes();
+    let is_run = |at: usize| {
+        let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+        let is_part = |byte: &&u8| TOKEN.has(**byte);
+        let behind = after.iter().take_while(is_part).count();
+        behind > 0 && before.iter().rev().take_while(is_part).count() + behind >= SEGMENT_BYTES_MIN
+    };
+    let has_run = (SEGMENT_BYTES_MIN - 1..bytes.len()).step_by(SEGMENT_BYTES_MIN).any(is_run);
+    // Its last letter is rare.
+    let ends_prefix = |at: usize| text.get(..=at).is_some_and(|text| text.ends_with(SIGNED_PREFIX));
+    !has_run && !memchr_iter(SIGNED_PREFIX_END, bytes).any(ends_prefix)
 }
+
+static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"-");
 
 /// A sentence that quotes what a client sent, with every word masked that could be a token, however it is quoted. Unlike a file's name, no
 /// word of a sentence is that long and mixes these.
@@ -162,7 +169,7 @@ fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-'
+    u8::try_from(c).is_ok_and(|byte| TOKEN.has(byte))
 }
 
 fn is_suspect(run: &str, bytes_min: usize) -> bool {
@@ -176,4 +183,23 @@ fn could_be_token(run: &str) -> bool {
     // Of random characters of all three kinds one kind may well be missing: every eight hundredth token has no digit.
     let kinds = [has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit)];
     kinds.into_iter().filter(|&kind| kind).count() >= 2 && !is_digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_found_wherever_it_stands() {
+        for before in 0..2 * SEGMENT_BYTES_MIN {
+            for run in 0..2 * SEGMENT_BYTES_MIN {
+                let text = format!(
+                    "{}{}.conda",
+                    "./".repeat(before).split_at(before).0,
+                    "x-1".repeat(run).split_at(run).0
+                );
+                assert_eq!(is_harmless(&text), run < SEGMENT_BYTES_MIN, "{text}");
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::location::{FileKind, Location, Resource};
 use super::target::{PathToken, RequestTarget};
+use crate::byte_set::ByteSet;
 
 /// What to ask an upstream for, relative to the channel's root there: `label/dev/linux-64/x-1.0-0.conda`.
 ///
@@ -22,6 +23,9 @@ pub struct UpstreamPath {
 
 /// Everything but RFC 3986 unreserved characters is escaped: S3 and its kin read a raw `+` as a space.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// What is not.
+static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"-._~/");
 
 impl UpstreamPath {
     /// The path of `location`; `None` where it names nothing that a channel has.
@@ -62,9 +66,7 @@ impl UpstreamPath {
     /// The path as it goes into a URL, without a leading slash.
     pub fn encoded(&self) -> Cow<'_, str> {
         // Nearly always nothing is escaped, and then nothing is copied.
-        let is_plain =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
-        if self.decoded.bytes().all(is_plain) {
+        if PLAIN.has_all(self.decoded.as_bytes()) {
             return Cow::Borrowed(&self.decoded);
         }
         utf8_percent_encode(&self.decoded, ESCAPED).into()

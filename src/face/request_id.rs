@@ -51,13 +51,16 @@ impl RequestId {
 
     /// As it is shown.
     pub fn as_str(&self) -> &str {
-        let text = self.text.get(..usize::from(self.length)).unwrap_or_default();
-        std::str::from_utf8(text).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.text.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     /// For `X-Request-Id`.
     pub fn to_header(self) -> Option<HeaderValue> {
-        HeaderValue::from_str(self.as_str()).ok()
+        HeaderValue::from_bytes(self.as_bytes()).ok()
     }
 }
 

@@ -84,7 +84,7 @@ impl Gateway {
         let permit = policy::decide(caller, &asked, self.clock.now()).map_err(Refusal::Denied)?;
         let (method, headers) = (Method::GET, HeaderMap::new());
         let asked = Asked { permit: &permit, method: &method, headers: &headers };
-        match fetch::fetch(asked, routing, self.clock.now(), &self.metrics).await {
+        match fetch::fetch(asked, routing, self.clock.now(), &self.books.metrics).await {
             Ok(served) => {
                 served.content.collect(COMPRESSED_BYTES_MAX).await.map(Some).map_err(|_| Refusal::Broken)
             }

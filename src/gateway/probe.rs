@@ -30,7 +30,7 @@ impl Gateway {
             let permit = policy::decide(&caller, &asked, self.clock.now()).map_err(Refusal::Denied)?;
             let (method, headers) = (Method::HEAD, HeaderMap::new());
             let asked = Asked { permit: &permit, method: &method, headers: &headers };
-            let served = fetch::fetch(asked, &routing, self.clock.now(), &self.metrics).await?;
+            let served = fetch::fetch(asked, &routing, self.clock.now(), &self.books.metrics).await?;
             if matches!(served.extent, Extent::Whole) { Ok(()) } else { Err(Refusal::Missing) }
         };
         answer.await.map_err(|refusal| respond::verdict(&refusal, channel))

@@ -21,8 +21,7 @@ use crate::policy::{Caller, Standing};
 ///
 /// It holds only what was parsed: never a header's bytes, never a raw path, never a credential.
 pub(super) struct Receipt {
-    metrics: Metrics,
-    ledger: Ledger,
+    books: Arc<Books>,
     at: Timestamp,
     began: Instant,
     request_id: RequestId,
@@ -44,6 +43,12 @@ pub(super) struct Receipt {
     tenure: Option<Tenure>,
 }
 
+/// Where requests are accounted for, besides the log.
+pub(super) struct Books {
+    pub(super) metrics: Metrics,
+    pub(super) ledger: Ledger,
+}
+
 /// What a request is known by before anything is decided.
 pub(super) struct Asking {
     /// When it asks.
@@ -60,10 +65,9 @@ pub(super) struct Asking {
 
 impl Receipt {
     /// Opens the account of a request.
-    pub(super) fn open(metrics: &Metrics, ledger: &Ledger, asking: Asking) -> Self {
+    pub(super) fn open(books: &Arc<Books>, asking: Asking) -> Self {
         Self {
-            metrics: metrics.clone(),
-            ledger: ledger.clone(),
+            books: Arc::clone(books),
             at: asking.at,
             began: Instant::now(),
             request_id: asking.request_id,
@@ -96,10 +100,10 @@ impl Receipt {
     }
 
     /// Who asks, as far as it is known.
-    pub(super) fn caller(&mut self, carrier: Option<Carrier>, caller: &Caller) {
+    pub(super) fn caller(&mut self, carrier: Option<Carrier>, caller: Caller) {
         self.carrier = carrier;
         if let Caller::Known(token) = caller {
-            self.token = Some(Arc::clone(token));
+            self.token = Some(token);
         }
     }
 
@@ -107,7 +111,7 @@ impl Receipt {
     pub(super) fn channel(&mut self, name: ChannelName) {
         self.channel = Some(name);
         if let (Some(standing), Some(carrier)) = (&self.token, self.carrier) {
-            self.ledger.used(standing.token.id, self.at, carrier, self.client);
+            self.books.ledger.used(standing.token.id, self.at, carrier, self.client);
         }
     }
 
@@ -131,7 +135,7 @@ impl Receipt {
     pub(super) fn answered(&mut self, status: StatusCode, code: &'static str, cache: &'static str) {
         let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if let Some(standing) = self.token.as_ref().filter(|_| is_refused) {
-            self.ledger.refused(standing.token.id, self.at, code);
+            self.books.ledger.refused(standing.token.id, self.at, code);
         }
         self.status = Some(status);
         self.code = code;
@@ -177,9 +181,9 @@ impl Drop for Receipt {
         let ended = Instant::now();
         let first_byte = self.head_sent.unwrap_or(ended).duration_since(self.began);
         let total = ended.duration_since(self.began);
-        self.metrics.request_ended(outcome, first_byte.as_secs_f64(), total.as_secs_f64(), &self.bytes);
+        self.books.metrics.request_ended(outcome, first_byte.as_secs_f64(), total.as_secs_f64(), &self.bytes);
         if !matches!(self.code, "ok" | "client_gone" | STREAM_CUT) {
-            self.metrics.denied(self.code);
+            self.books.metrics.denied(self.code);
         }
         let token = self.token.as_ref().map(|standing| &standing.token);
         let access = Access {

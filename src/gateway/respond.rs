@@ -40,7 +40,7 @@ pub(super) fn ok(served: Served, method: &Method, mut body: Body) -> Reply<Body>
     }
     if let Extent::NotSatisfiable(_) = served.extent {
         // It answers the range, not the file: under the upstream's max-age a cache could keep it in the file's place.
-        headers.push(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.push(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     } else if let Some(cache_control) = served.cache_control {
         headers.push(CACHE_CONTROL, cache_control);
     }
@@ -64,7 +64,7 @@ pub(super) fn ok(served: Served, method: &Method, mut body: Body) -> Reply<Body>
     if matches!(served.extent, Extent::Whole | Extent::Part(..)) {
         headers.push(CONTENT_TYPE, served.content_type);
         if served.length.is_some() || matches!(served.extent, Extent::Part(..)) {
-            headers.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            headers.push(ACCEPT_RANGES, const { HeaderValue::from_static("bytes") });
         }
     }
     let has_body = *method == Method::GET && matches!(served.extent, Extent::Whole | Extent::Part(..));
@@ -83,7 +83,7 @@ pub(super) fn ok(served: Served, method: &Method, mut body: Body) -> Reply<Body>
 pub(super) fn root(method: &Method, mut body: Body) -> Reply<Body> {
     const TEXT: &str = "channelgate: conda channels are served below this address.\n";
     let mut headers = Fields::with_capacity(8);
-    headers.push(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.push(CONTENT_TYPE, const { HeaderValue::from_static("text/plain; charset=utf-8") });
     headers.push(CONTENT_LENGTH, HeaderValue::from(TEXT.len()));
     body.receipt().answered(StatusCode::OK, "ok", "-");
     let content = if *method == Method::GET { Content::Own(TEXT.into()) } else { Content::Empty };
@@ -105,10 +105,10 @@ pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut body: 
     headers.insert(CONTENT_TYPE, PROBLEM_MEDIA_TYPE);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(json.len()));
     // A refusal ends with its reason: nobody may serve it to the next request.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     verdict.extend(&mut headers);
     if verdict.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ALLOW, const { HeaderValue::from_static("GET, HEAD") });
     }
     body.receipt().answered(verdict.status, verdict.code, "-");
     let content = if *method == Method::HEAD { Content::Empty } else { Content::Own(json.into()) };
@@ -117,8 +117,8 @@ pub(super) fn refuse(refusal: &Refusal, asked: &str, method: &Method, mut body: 
 
 fn finish(status: StatusCode, mut fields: Fields, content: Content, mut body: Body) -> Reply<Body> {
     // A channel's HTML and SVG are an upstream's: a browser that opens them must run nothing in this origin.
-    fields.push(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    fields.push(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.push(CONTENT_SECURITY_POLICY, const { HeaderValue::from_static("sandbox; default-src 'none'") });
+    fields.push(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     if let Some(id) = body.receipt().request_id().to_header() {
         fields.push(X_REQUEST_ID, id);
     }

@@ -172,30 +172,38 @@ fn push(line: &mut String, words: &[&str]) {
     }
 }
 
-/// The number's decimal digits, at least `width` of them, which is at most six.
-fn push_padded(line: &mut String, number: u64, width: usize) {
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(number);
-    push(line, &["000000".get(digits.len().min(width)..width).unwrap_or_default(), digits]);
-}
-
 /// Microseconds, told in milliseconds as a float is shown: without trailing zeros, with at least one decimal.
 fn push_millis(line: &mut String, micros: u64) {
     push(line, &[itoa::Buffer::new().format(micros / 1_000), "."]);
-    let (decimals, width) = match micros % 1_000 {
-        hundreds if hundreds % 100 == 0 => (hundreds / 100, 1),
-        tens if tens % 10 == 0 => (tens / 10, 2),
-        ones => (ones, 3),
-    };
-    push_padded(line, decimals, width);
+    let decimals = micros % 1_000;
+    push_digit(line, decimals / 100);
+    if !decimals.is_multiple_of(100) {
+        push_digit(line, decimals / 10);
+    }
+    if !decimals.is_multiple_of(10) {
+        push_digit(line, decimals);
+    }
+}
+
+/// The last digit of a number.
+fn push_digit(line: &mut String, number: u64) {
+    line.push(char::from(b'0' + u8::try_from(number % 10).unwrap_or(0)));
 }
 
 fn push_address(line: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                let stop = if place > 0 { "." } else { "" };
-                push(line, &[stop, itoa::Buffer::new().format(octet)]);
+            for (place, octet) in address.octets().map(u64::from).into_iter().enumerate() {
+                if place > 0 {
+                    line.push('.');
+                }
+                if octet >= 100 {
+                    push_digit(line, octet / 100);
+                }
+                if octet >= 10 {
+                    push_digit(line, octet / 10);
+                }
+                push_digit(line, octet);
             }
         }
         // Writing into a string cannot fail.
@@ -215,7 +223,11 @@ fn push_time(line: &mut String) {
         line.push_str(shown);
     });
     line.push('.');
-    push_padded(line, now.subsec_micros().into(), 6);
+    let mut place = 100_000;
+    while place > 0 {
+        push_digit(line, u64::from(now.subsec_micros() / place));
+        place /= 10;
+    }
     line.push('Z');
 }
 

@@ -61,7 +61,7 @@ impl<'t> Asked<'t> {
 /// The right to read one thing. Only [`decide`] makes one; whoever serves bytes demands it.
 #[derive(Clone, Debug)]
 pub struct Permit<'t> {
-    channel: Arc<Channel>,
+    channel: &'t Arc<Channel>,
     location: Location<'t>,
     token: Option<Arc<Standing>>,
     view: View,
@@ -69,8 +69,8 @@ pub struct Permit<'t> {
 
 impl<'t> Permit<'t> {
     /// The channel it is for.
-    pub fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+    pub fn channel(&self) -> &'t Arc<Channel> {
+        self.channel
     }
 
     /// The thing it is for.
@@ -188,7 +188,7 @@ pub fn decide<'t>(caller: &Caller, asked: &Asked<'t>, now: Timestamp) -> Result<
     let access = |channel| access(caller, token, asked, channel);
     match (asked.channel, access(asked.channel)) {
         (Some(channel), Ok(())) if asked.location.file().is_some() => Ok(Permit {
-            channel: Arc::clone(channel),
+            channel,
             location: asked.location,
             view: view(channel, token, asked.location.label),
             token: token.map(Arc::clone),
@@ -224,7 +224,11 @@ fn view(channel: &Channel, token: Option<&Arc<Standing>>, label: Option<&str>) -
     };
     // Without a grant of the label nothing is permitted: should that change, nothing is shown.
     let packages = packages.unwrap_or_else(|| Packages::of([""; 0]));
-    View::new(packages, Arc::clone(&channel.rules))
+    if channel.rules.is_empty() {
+        View::unruled(packages)
+    } else {
+        View::new(packages, Arc::clone(&channel.rules))
+    }
 }
 
 /// Whether `channel` may be read, whatever is asked for in it. A channel that does not exist may not.

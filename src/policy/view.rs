@@ -20,7 +20,8 @@ use crate::conda::PackageFile;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     packages: Packages,
-    rules: Arc<[Rule]>,
+    /// `None` if there are none, as most channels have it.
+    rules: Option<Arc<[Rule]>>,
 }
 
 /// Which view it is: equal for callers who see the same, whatever grants and words that comes from.
@@ -75,7 +76,12 @@ impl View {
 
     /// These packages, as far as these rules let them through.
     pub fn new(packages: Packages, rules: Arc<[Rule]>) -> Self {
-        Self { packages, rules }
+        Self { packages, rules: Some(rules).filter(|rules| !rules.is_empty()) }
+    }
+
+    /// These packages, all of them.
+    pub fn unruled(packages: Packages) -> Self {
+        Self { packages, rules: None }
     }
 
     /// True if nothing can be hidden. Shadow rules hide nothing.
@@ -119,7 +125,7 @@ impl View {
 
     /// The longest time for which a rule asks how new something is, shadow rules among them; `None` if none does.
     pub fn longest_observed(&self) -> Option<Duration> {
-        self.rules.iter().filter_map(|rule| rule.effect.quarantine()).max()
+        self.rules().iter().filter_map(|rule| rule.effect.quarantine()).max()
     }
 
     /// True if it is only shadow rules that ask how new something is.
@@ -134,7 +140,7 @@ impl View {
 
     /// The channel's rules, shadow rules among them, in the order in which they are asked.
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        self.rules.as_deref().unwrap_or_default()
     }
 
     /// Whether `artifact`, first seen at `seen`, may be seen at `now`.
@@ -144,7 +150,7 @@ impl View {
             return Visibility::Hidden;
         }
         let artifact = Artifact { name: &name, ..*artifact };
-        match self.decisive(&artifact, seen, now).and_then(|at| self.rules.get(at)) {
+        match self.decisive(&artifact, seen, now).and_then(|at| self.rules().get(at)) {
             None => Visibility::Visible,
             Some(rule) => match rule.effect {
                 Effect::Allow => Visibility::Visible,
@@ -166,7 +172,7 @@ impl View {
         let name = small(artifact.name);
         let artifact = Artifact { name: &name, ..*artifact };
         let at = self.packages.include(&name).then(|| self.decisive(&artifact, seen, now))??;
-        Some((at, self.rules.get(at)?))
+        Some((at, self.rules().get(at)?))
     }
 
     /// The shadow rules that hold for a granted artifact and come before the rule that decides, if one does.
@@ -180,8 +186,8 @@ impl View {
         let (version, build) = (artifact.version, artifact.build);
         let is_granted = self.packages.include(&name);
         let reached =
-            self.decisive(&Artifact { name: &name, version, build }, seen, now).unwrap_or(self.rules.len());
-        let shadows = self.rules.iter().take(reached).filter(|rule| rule.mode == Mode::Shadow);
+            self.decisive(&Artifact { name: &name, version, build }, seen, now).unwrap_or(self.rules().len());
+        let shadows = self.rules().iter().take(reached).filter(|rule| rule.mode == Mode::Shadow);
         shadows.filter(move |rule| {
             is_granted && rule.holds_for(&Artifact { name: &name, version, build }, seen, now)
         })
@@ -189,14 +195,14 @@ impl View {
 
     /// The place of the first enforced rule that holds for an artifact whose name is in small letters.
     fn decisive(&self, artifact: &Artifact<'_>, seen: FirstSeen, now: Timestamp) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.mode == Mode::Enforce && rule.holds_for(artifact, seen, now))
+        self.rules().iter().position(|rule| rule.mode == Mode::Enforce && rule.holds_for(artifact, seen, now))
     }
 
     /// The enforced rules up to the last one that can hide something: what comes after it decides nothing.
     fn deciding(&self) -> impl Iterator<Item = &Rule> {
         let can_hide = |rule: &Rule| rule.mode == Mode::Enforce && rule.effect != Effect::Allow;
-        let end = self.rules.iter().rposition(can_hide).map_or(0, |last| last + 1);
-        self.rules.iter().take(end).filter(|rule| rule.mode == Mode::Enforce)
+        let end = self.rules().iter().rposition(can_hide).map_or(0, |last| last + 1);
+        self.rules().iter().take(end).filter(|rule| rule.mode == Mode::Enforce)
     }
 }
 

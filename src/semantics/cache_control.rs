@@ -41,6 +41,9 @@ impl CacheControl {
     /// Reads all `Cache-Control` fields, `Age`, and `Expires` with `Date`; unknown directives are ignored.
     pub fn of(fields: &Fields) -> Self {
         let mut directives = Self::default();
+        if [CACHE_CONTROL, EXPIRES, AGE].iter().all(|name| !fields.contains(name)) {
+            return directives;
+        }
         let values = fields.get_all(&CACHE_CONTROL).filter_map(|value| value.to_str().ok());
         for directive in values.flat_map(|value| value.split(',')) {
             let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
@@ -69,7 +72,7 @@ impl CacheControl {
     pub fn for_client(self, private: bool) -> Option<HeaderValue> {
         if !self.no_store && !self.no_cache && !self.immutable && self.max_age_seconds.is_none() {
             // Most upstreams say nothing of packages.
-            return private.then(|| HeaderValue::from_static("private"));
+            return private.then_some(const { HeaderValue::from_static("private") });
         }
         let mut value = String::new();
         let mut add = |directive: &str| {

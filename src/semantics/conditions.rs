@@ -67,7 +67,7 @@ impl<'r> Conditions<'r> {
         }
         let since = self.headers.get(IF_MODIFIED_SINCE).and_then(parse_http_date);
         match (since, &validators.last_modified) {
-            (Some(since), Some(modified)) => modified.at() <= since,
+            (Some(since), Some(modified)) => modified.at().is_some_and(|at| at <= since),
             _ => false,
         }
     }
@@ -80,7 +80,7 @@ impl<'r> Conditions<'r> {
             return validators.etag.as_ref().is_some_and(|etag| etag.matches_strongly(value.as_bytes()));
         }
         match (parse_http_date(value), &validators.last_modified) {
-            (Some(date), Some(modified)) => date == modified.at(),
+            (Some(date), Some(modified)) => modified.at() == Some(date),
             _ => false,
         }
     }

@@ -65,54 +65,74 @@ impl EntityTag {
 
 /// When a body was last modified, to the second.
 #[derive(Clone, Debug)]
-pub struct Modified {
-    at: SystemTime,
-    /// As HTTP writes it: nearly always it was read in that form, and is passed on in it.
-    written: Option<HeaderValue>,
+pub struct Modified(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// As HTTP writes it today. Nearly always it was read so and is passed on so, and nobody asks when that is.
+    Written(HeaderValue),
+    At(SystemTime),
 }
 
 impl Modified {
     /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
     pub fn from_header(value: HeaderValue) -> Option<Self> {
-        let at = parse_http_date(&value)?;
-        // The other two forms are longer, or shorter and without the zone.
-        let is_fixdate = value.len() == IMF_FIXDATE_BYTES && value.as_bytes().ends_with(b" GMT");
-        Some(Self { at, written: is_fixdate.then_some(value) })
+        if is_fixdate(value.as_bytes()) {
+            return Some(Self(Form::Written(value)));
+        }
+        parse_http_date(&value).map(Self::from)
     }
 
     /// The same, with its header value at hand for those who need it again and again.
     pub fn written(self) -> Self {
-        let written = self.written.unwrap_or_else(|| http_date(self.at));
-        Self { written: Some(written), ..self }
+        Self(Form::Written(self.into_header()))
     }
 
-    /// The time.
-    pub fn at(&self) -> SystemTime {
-        self.at
+    /// The time; `None` for one that has the form of a date and is none, such as the 31st of February.
+    pub fn at(&self) -> Option<SystemTime> {
+        match &self.0 {
+            Form::Written(value) => parse_http_date(value),
+            Form::At(at) => Some(*at),
+        }
     }
 
     /// The header value, in the form of today.
     pub fn into_header(self) -> HeaderValue {
-        self.written.unwrap_or_else(|| http_date(self.at))
+        match self.0 {
+            Form::Written(value) => value,
+            Form::At(at) => http_date(at),
+        }
     }
 }
 
 impl From<SystemTime> for Modified {
     fn from(at: SystemTime) -> Self {
-        Self { at, written: None }
+        Self(Form::At(at))
     }
 }
 
 impl PartialEq for Modified {
     fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+        match (&self.0, &other.0) {
+            (Form::Written(one), Form::Written(other)) => one == other,
+            _ => self.at() == other.at(),
+        }
     }
 }
 
 impl Eq for Modified {}
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
-const IMF_FIXDATE_BYTES: usize = 29;
+/// Whether a text has the form of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7, IMF-fixdate), whether there was such a day or not.
+fn is_fixdate(text: &[u8]) -> bool {
+    const FORM: &[u8; 29] = b"Aaa, 00 Aaa 0000 00:00:00 GMT";
+    text.len() == FORM.len()
+        && text.iter().zip(FORM).all(|(byte, form)| match form {
+            b'A' => byte.is_ascii_uppercase(),
+            b'a' => byte.is_ascii_lowercase(),
+            b'0' => byte.is_ascii_digit(),
+            form => byte == form,
+        })
+}
 
 /// What identifies one version of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

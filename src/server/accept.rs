@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -15,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::activity::Limits;
 use super::connection::{self, Listener};
+use super::outgoing::InFlight;
 use super::slots::{Slot, Slots};
 use super::{Bound, Config, Drained, Meters, Respond, Shutdown, Tls};
 
@@ -38,9 +38,9 @@ pub async fn serve<R: Respond>(
         config,
         tls,
         respond,
+        in_flight: Arc::new(InFlight::new(meters.requests_in_flight.clone())),
         meters,
         shutdown: shutdown.clone(),
-        in_flight: Arc::new(AtomicUsize::new(0)),
     });
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();

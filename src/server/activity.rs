@@ -6,10 +6,12 @@
 //! costs one timer that is set a few times a minute, not one per request or frame. Must never do I/O.
 //! Read `connection` next, which asks for the verdicts.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Config;
+use super::outgoing::InFlight;
 use super::pace::{Floor, Pace};
 use super::request_line::Begun;
 
@@ -79,6 +81,9 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Activity {
     limits: Limits,
+    in_flight: Arc<InFlight>,
+    /// Told to end.
+    closing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -93,8 +98,6 @@ struct State {
     settled: bool,
     /// Requests whose client went away before they were answered.
     cancelled: u32,
-    /// Told to end.
-    closing: bool,
     /// Request bytes will arrive that nobody reads.
     unread: bool,
     /// The socket is to be closed by a reset, so that no end can look like a clean one.
@@ -116,7 +119,8 @@ enum Phase {
 }
 
 impl Activity {
-    pub(super) fn new(limits: Limits, now: Instant) -> Arc<Self> {
+    /// Of a connection whose requests are among those `in_flight`.
+    pub(super) fn new(limits: Limits, in_flight: Arc<InFlight>, now: Instant) -> Arc<Self> {
         let state = State {
             protocol: Protocol::Http1,
             phase: Phase::Head { since: now },
@@ -124,13 +128,17 @@ impl Activity {
             begun: Begun::default(),
             settled: true,
             cancelled: 0,
-            closing: false,
             unread: false,
             reset: false,
             written: 0,
             pace: Pace::default(),
         };
-        Arc::new(Self { limits, state: Mutex::new(state) })
+        Arc::new(Self { limits, in_flight, closing: AtomicBool::new(false), state: Mutex::new(state) })
+    }
+
+    /// All requests in flight of the connection's listener.
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -256,18 +264,17 @@ impl Activity {
 
     /// Whether the connection was told to end.
     pub(super) fn is_closing(&self) -> bool {
-        self.state().closing
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Whether it was, and has nothing left to do.
     pub(super) fn is_closing_idly(&self) -> bool {
-        let state = self.state();
-        state.closing && matches!(state.phase, Phase::Idle { .. })
+        self.is_closing() && matches!(self.state().phase, Phase::Idle { .. })
     }
 
     /// The connection was told to end.
     pub(super) fn closing(&self) {
-        self.state().closing = true;
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// What is to become of the connection at `now`.
@@ -286,7 +293,7 @@ impl Activity {
                 Some((since + limits.header_read_timeout, Verdict::Cut(Ended::Unread)))
             }
             // A connection told to end and with nothing left to do should have ended by itself.
-            Phase::Idle { since } if state.closing => {
+            Phase::Idle { since } if self.is_closing() => {
                 Some((since + limits.keep_alive_timeout + limits.floor.window, Verdict::Cut(Ended::Idle)))
             }
             Phase::Idle { since } => Some((since + limits.keep_alive_timeout, Verdict::Close(Ended::Idle))),

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -45,12 +44,12 @@ pub(super) struct Listener<R> {
     pub(super) respond: Arc<R>,
     pub(super) meters: Meters,
     pub(super) shutdown: Shutdown,
-    pub(super) in_flight: Arc<AtomicUsize>,
+    pub(super) in_flight: Arc<InFlight>,
 }
 
 /// Serves `tcp` until it ends, whoever ends it.
 pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, address: SocketAddr) {
-    let activity = Activity::new(listener.limits, Instant::now());
+    let activity = Activity::new(listener.limits, Arc::clone(&listener.in_flight), Instant::now());
     let socket = Socket::new(tcp, Arc::clone(&activity));
     let opened = tokio::select! {
         biased;
@@ -73,7 +72,11 @@ pub(super) async fn run<R: Respond>(listener: Arc<Listener<R>>, tcp: TcpStream, 
         };
         let usual = pin!(connection.run(fields, received));
         match supervise(usual, |_| (), &activity, &listener.shutdown).await {
-            (Some(Ok(Ending::Unusual(rest))), None) => received = rest,
+            (Some(Ok(Ending::Unusual(rest))), None) => {
+                // Each response went out before the next head was looked at.
+                activity.handed_over();
+                received = rest;
+            }
             (ended, why) => {
                 if let Some(Err(error)) = ended {
                     debug!(%error, "connection failed");
@@ -259,7 +262,7 @@ fn respond<R: Respond>(
     lane: Option<&Lane>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Outgoing<R::Body>>, Infallible>> + Send + 'static {
-    let open = Open::begin(activity, !request.body().is_end_stream());
+    let mut open = Open::begin(activity, !request.body().is_end_stream());
     let listener = Arc::clone(listener);
     let (activity, lane) = (Arc::clone(activity), lane.cloned());
     async move {
@@ -271,14 +274,11 @@ fn respond<R: Respond>(
             RequestBody::new(incoming, max, timeout, discard, &activity)
         });
         let ends = version < Version::HTTP_2 && request.body().declares_too_much();
-        let (taken, max) = (&listener.in_flight, config.requests_in_flight_max);
-        let in_flight = InFlight::take(taken, max, &listener.meters.requests_in_flight);
-        let mut response = match in_flight {
-            Some(_) => listener.respond.respond(request, peer).await,
-            None => {
-                listener.meters.requests_overloaded.inc();
-                listener.respond.overloaded(request, peer)
-            }
+        let mut response = if open.take_place(config.requests_in_flight_max) {
+            listener.respond.respond(request, peer).await
+        } else {
+            listener.meters.requests_overloaded.inc();
+            listener.respond.overloaded(request, peer)
         };
         if let Some(lane) = &lane {
             listener.respond.lend(response.body_mut(), lane);
@@ -289,7 +289,7 @@ fn respond<R: Respond>(
         // To an HTTP/1.0 client a body without a length ends with the connection.
         let framed = version > Version::HTTP_10;
         let stream = StreamPace::current();
-        Ok(response.map(|body| Outgoing::new(body, open, in_flight, stream, framed)))
+        Ok(response.map(|body| Outgoing::new(body, open, stream, framed)))
     }
 }
 

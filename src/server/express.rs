@@ -16,27 +16,29 @@
 
 mod head;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use http_body::Body;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 
 use self::head::{Head, Parsed, Wanted};
 use super::activity::Activity;
 use super::connection::Listener;
-use super::outgoing::{InFlight, Open, Outgoing};
+use super::outgoing::{Open, Outgoing};
 use super::reply::Reply;
 use super::wire::Transport;
 use super::{BoxError, Peer, RequestBody, Respond};
+use crate::clock;
 use crate::passage::{Lane, is_blank};
 use crate::semantics::Fields;
 
@@ -111,43 +113,50 @@ impl<R: Respond> Connection<'_, R> {
                 }
                 Parsed::Partial | Parsed::Unusual => return Ok(Ending::Unusual(buffer)),
             };
-            let path = buffer.get(head.path.clone()).map(std::str::from_utf8);
-            let Some(Ok(path)) = path else { return Ok(Ending::Unusual(buffer)) };
-            if !self.listener.respond.takes_express(path) {
+            let path = buffer.get(head.path.clone()).and_then(|path| std::str::from_utf8(path).ok());
+            let Some(path) = path.filter(|path| self.listener.respond.takes_express(path)) else {
                 return Ok(Ending::Unusual(buffer));
-            }
+            };
+            // What comes meanwhile: nearly always nothing.
+            let mut ahead = BytesMut::from(buffer.get(head.bytes..).unwrap_or_default());
+            let Head { method, fields, closes, .. } = head;
+            let asked = Express { method, path, fields };
             // In a box, so that a connection that waits for its next request holds no room for an answer; written where it is going to be,
             // so that its empty room is not copied.
-            let answer = Box::into_pin(Box::write(Box::new_uninit(), self.answer(head, &mut buffer)));
+            let answer = Box::into_pin(Box::write(Box::new_uninit(), self.answer(asked, closes, &mut ahead)));
             if !answer.await? {
                 return Ok(Ending::Over);
             }
-            if buffer.is_empty() {
+            if ahead.is_empty() {
+                buffer.clear();
                 if buffer.capacity() > BUFFER_BYTES_KEPT {
                     buffer = BytesMut::new();
                 }
             } else {
+                buffer = ahead;
                 // The beginning of the next request came while this one was answered.
-                self.activity.received(Instant::now);
+                self.activity.received(clock::instant);
             }
         }
     }
 
-    /// Answers the request with which `buffer` begins; false if there is nothing more to do on the connection.
-    async fn answer(&mut self, head: Head, buffer: &mut BytesMut) -> Result<bool, BoxError> {
+    /// Answers a request, behind which the client may want the connection to close; false if there is nothing more to do on it. `ahead` is
+    /// what has come of the next request.
+    async fn answer(
+        &mut self,
+        asked: Express<'_>,
+        closes: bool,
+        ahead: &mut BytesMut,
+    ) -> Result<bool, BoxError> {
         let Self { listener, activity, peer, lane, transport } = self;
-        let whole = buffer.split_to(head.bytes).freeze();
-        let path = whole.get(head.path.clone()).and_then(|path| std::str::from_utf8(path).ok());
-        let asked = Express { method: head.method.clone(), path: path.unwrap_or("/"), fields: head.fields };
-        let open = Open::begin(activity, false);
-        let (taken, max) = (&listener.in_flight, listener.config.requests_in_flight_max);
-        let in_flight = InFlight::take(taken, max, &listener.meters.requests_in_flight);
-        let mut reply = if in_flight.is_some() {
+        let is_head = asked.method == Method::HEAD;
+        let mut open = Open::begin(activity, false);
+        let mut reply = if open.take_place(listener.config.requests_in_flight_max) {
             let mut responding = pin!(listener.respond.express(asked, *peer));
             let reply = poll_fn(|cx| match responding.as_mut().poll(cx) {
                 Poll::Ready(reply) => Poll::Ready(Some(reply)),
                 // Nobody is left who could be answered.
-                Poll::Pending if is_gone(transport, buffer, cx) => Poll::Ready(None),
+                Poll::Pending if is_gone(transport, ahead, cx) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             });
             match reply.await {
@@ -158,15 +167,13 @@ impl<R: Respond> Connection<'_, R> {
             listener.meters.requests_overloaded.inc();
             listener.respond.overloaded(asked.into_request(), *peer).into()
         };
-        drop(whole);
         if let Some(lane) = lane {
             listener.respond.lend(&mut reply.body, lane);
         }
-        let closes = head.closes || activity.is_closing();
+        let closes = closes || activity.is_closing();
         let Reply { status, fields, body } = reply;
-        let body = Outgoing::new(body, open, in_flight, None, true);
-        send(transport, buffer, (status, fields), body, (&head.method, closes)).await?;
-        activity.handed_over();
+        let body = Outgoing::new(body, open, None, true);
+        send(transport, ahead, (status, fields), body, (is_head, closes)).await?;
         if closes {
             end(transport).await?;
         }
@@ -195,49 +202,66 @@ async fn read_more(
         .await?
     };
     if read > 0 {
-        activity.received(Instant::now);
+        activity.received(clock::instant);
     }
     Ok(read > 0)
 }
 
 /// Whether the client is gone, as far as what it sends can tell. Reads on as little as may be: what comes is the next request's.
-fn is_gone(transport: &mut Transport, buffer: &mut BytesMut, cx: &mut Context<'_>) -> bool {
-    while buffer.len() < AHEAD_BYTES_MAX {
-        if buffer.len() == buffer.capacity() {
-            buffer.reserve(READ_BYTES);
-        }
-        match pin!(transport.read_buf(buffer)).poll(cx) {
+fn is_gone(transport: &mut Transport, ahead: &mut BytesMut, cx: &mut Context<'_>) -> bool {
+    while ahead.len() < AHEAD_BYTES_MAX {
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut read = ReadBuf::uninit(&mut room);
+        match Pin::new(&mut *transport).poll_read(cx, &mut read) {
             Poll::Pending => return false,
-            Poll::Ready(Ok(0) | Err(_)) => return true,
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(())) if !read.filled().is_empty() => ahead.extend_from_slice(read.filled()),
+            Poll::Ready(_) => return true,
         }
     }
     false
 }
 
+/// What is to be written: a thread's responses use one buffer in turn, and one of their own while another has it.
+struct Pending(Vec<u8>);
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self(SPARE.take())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.clear();
+        if self.0.capacity() <= PENDING_BYTES_KEPT {
+            SPARE.set(std::mem::take(&mut self.0));
+        }
+    }
+}
+
 /// Sends a response.
 async fn send<B>(
     transport: &mut Transport,
-    buffer: &mut BytesMut,
+    ahead: &mut BytesMut,
     (status, fields): (StatusCode, Fields),
     body: Outgoing<B>,
-    (method, closes): (&Method, bool),
+    (is_head, closes): (bool, bool),
 ) -> Result<(), BoxError>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let length = body.size_hint().exact();
     let mut body = pin!(Some(body));
-    let bodyless =
-        *method == Method::HEAD || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
+    let bodyless = is_head || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
     let framing = match length {
         _ if bodyless => Framing::Told,
         Some(length) => Framing::Length(length),
         None => Framing::Chunked,
     };
     let mut left = if bodyless { Some(0) } else { length };
-    let mut pending = Vec::with_capacity(HEAD_BYTES);
-    write_head(&mut pending, status, &fields, framing, closes);
+    let mut pending = Pending::default();
+    let pending = &mut pending.0;
+    write_head(pending, status, &fields, framing, closes);
     drop(fields);
     let mut piece = Bytes::new();
     while left != Some(0) {
@@ -246,13 +270,13 @@ where
             Some(Poll::Ready(frame)) => Poll::Ready(Some(frame)),
             None => Poll::Ready(Some(None)),
             Some(Poll::Pending) if !pending.is_empty() => Poll::Ready(None),
-            Some(Poll::Pending) if is_gone(transport, buffer, cx) => {
+            Some(Poll::Pending) if is_gone(transport, ahead, cx) => {
                 Poll::Ready(Some(Some(Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()))))
             }
             Some(Poll::Pending) => Poll::Pending,
         });
         let Some(frame) = next.await else {
-            write(transport, &mut pending, &mut piece).await?;
+            write(transport, pending, &mut piece).await?;
             flush(transport).await?;
             continue;
         };
@@ -282,7 +306,7 @@ where
             piece.clear();
         }
         if left != Some(0) || !piece.is_empty() {
-            write(transport, &mut pending, &mut piece).await?;
+            write(transport, pending, &mut piece).await?;
         }
         if left.is_none() {
             pending.extend_from_slice(b"\r\n");
@@ -292,7 +316,7 @@ where
     if left.is_none() {
         pending.extend_from_slice(b"0\r\n\r\n");
     }
-    write(transport, &mut pending, &mut piece).await?;
+    write(transport, pending, &mut piece).await?;
     flush(transport).await
 }
 
@@ -378,18 +402,19 @@ fn write_head(head: &mut Vec<u8>, status: StatusCode, fields: &Fields, framing: 
 
 /// The time, which is the same for a second.
 fn write_date(head: &mut Vec<u8>) {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let second = clock::second();
     DATE.with_borrow_mut(|(shown_second, shown)| {
         if *shown_second != second || shown.is_empty() {
             *shown_second = second;
-            *shown = httpdate::fmt_http_date(now);
+            *shown = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
         }
         head.extend_from_slice(shown.as_bytes());
     });
 }
 
 thread_local! {
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+
     /// The second of this thread's latest response, and how it is shown.
     static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
@@ -406,8 +431,8 @@ const AHEAD_BYTES_MAX: usize = 8 * 1024;
 /// What a connection keeps that waits for a request.
 const BUFFER_BYTES_KEPT: usize = 2 * 1024;
 
-/// What a usual response's head takes, with the first piece of a small body.
-const HEAD_BYTES: usize = 1024;
+/// What a thread keeps for the next response's head, with a small body behind it.
+const PENDING_BYTES_KEPT: usize = 8 * 1024;
 
 /// A piece of so many bytes is copied behind its head.
 const COPIED_BYTES_MAX: usize = 4 * 1024;

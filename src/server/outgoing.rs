@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -18,6 +17,7 @@ use prometheus::IntGauge;
 use super::BoxError;
 use super::activity::Activity;
 use super::streams::StreamPace;
+use crate::clock;
 
 pin_project! {
     /// A response body with everything that lives as long as it does.
@@ -25,7 +25,6 @@ pin_project! {
         #[pin]
         body: B,
         open: Open,
-        in_flight: Option<InFlight>,
         stream: Option<Arc<StreamPace>>,
         // The part of an HTTP/2 frame that was not handed out yet.
         rest: Bytes,
@@ -39,25 +38,21 @@ pin_project! {
 pub(super) struct Open {
     activity: Arc<Activity>,
     answered: bool,
+    /// It has a place among the requests in flight.
+    is_in_flight: bool,
 }
 
-/// A place among the requests in flight.
+/// The requests of a listener that are in flight.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    taken: Arc<AtomicUsize>,
+    taken: AtomicUsize,
     gauge: IntGauge,
 }
 
 impl<B> Outgoing<B> {
-    pub(super) fn new(
-        body: B,
-        mut open: Open,
-        in_flight: Option<InFlight>,
-        stream: Option<Arc<StreamPace>>,
-        framed: bool,
-    ) -> Self {
+    pub(super) fn new(body: B, mut open: Open, stream: Option<Arc<StreamPace>>, framed: bool) -> Self {
         open.answered = true;
-        Self { body, open, in_flight, stream, rest: Bytes::new(), framed }
+        Self { body, open, stream, rest: Bytes::new(), framed }
     }
 }
 
@@ -120,30 +115,41 @@ impl Open {
     /// `body`: whether the request announces one.
     pub(super) fn begin(activity: &Arc<Activity>, body: bool) -> Self {
         activity.request_begun(body);
-        Self { activity: Arc::clone(activity), answered: false }
+        Self { activity: Arc::clone(activity), answered: false, is_in_flight: false }
+    }
+
+    /// Takes a place among at most `max` requests in flight; false if there is none.
+    pub(super) fn take_place(&mut self, max: usize) -> bool {
+        self.is_in_flight = self.activity.in_flight().take(max);
+        self.is_in_flight
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.activity.request_ended(self.answered, Instant::now);
+        self.activity.request_ended(self.answered, clock::instant);
+        if self.is_in_flight {
+            self.activity.in_flight().give_back();
+        }
     }
 }
 
 impl InFlight {
-    /// A place among at most `max` requests in flight, counted in `taken` and shown by `gauge`.
-    pub(super) fn take(taken: &Arc<AtomicUsize>, max: usize, gauge: &IntGauge) -> Option<Self> {
-        if taken.fetch_add(1, Ordering::Relaxed) >= max {
-            taken.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        gauge.inc();
-        Some(Self { taken: Arc::clone(taken), gauge: gauge.clone() })
+    /// None yet. `gauge` shows how many there are.
+    pub(super) fn new(gauge: IntGauge) -> Self {
+        Self { taken: AtomicUsize::new(0), gauge }
     }
-}
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
+    fn take(&self, max: usize) -> bool {
+        if self.taken.fetch_add(1, Ordering::Relaxed) >= max {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.gauge.inc();
+        true
+    }
+
+    fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
         self.gauge.dec();
     }

@@ -13,7 +13,8 @@ use url::Url;
 
 use super::directory::Directory;
 use super::http::{Http, PlatformRoots};
-use super::{Member, Upstream};
+use super::meters::Known;
+use super::{Member, Meters, Upstream};
 use crate::passage::FastPaths;
 
 /// One upstream. Its kind is told by the scheme of its URL.
@@ -161,13 +162,13 @@ impl Findings {
 }
 
 /// Builds every upstream, or says all that is wrong.
-pub(super) fn build(configs: &[UpstreamConfig]) -> Result<Vec<Member>, UpstreamConfigError> {
+pub(super) fn build(configs: &[UpstreamConfig], meters: &Meters) -> Result<Vec<Member>, UpstreamConfigError> {
     let roots = PlatformRoots::default();
     let mut mistakes = Vec::new();
     let mut members = Vec::with_capacity(configs.len());
     for (upstream, config) in configs.iter().enumerate() {
         let mut findings = Findings { upstream, mistakes: Vec::new() };
-        members.extend(member(config, &roots, &mut findings));
+        members.extend(member(config, &roots, meters, &mut findings));
         mistakes.append(&mut findings.mistakes);
     }
     if configs.is_empty() {
@@ -180,7 +181,12 @@ pub(super) fn build(configs: &[UpstreamConfig]) -> Result<Vec<Member>, UpstreamC
     if mistakes.is_empty() { Ok(members) } else { Err(UpstreamConfigError { mistakes }) }
 }
 
-fn member(config: &UpstreamConfig, roots: &PlatformRoots, findings: &mut Findings) -> Option<Member> {
+fn member(
+    config: &UpstreamConfig,
+    roots: &PlatformRoots,
+    meters: &Meters,
+    findings: &mut Findings,
+) -> Option<Member> {
     check_numbers(config, findings);
     let (name, kind) = if config.url.starts_with("file:") {
         check_directory_has_no_http_keys(config, findings);
@@ -196,7 +202,7 @@ fn member(config: &UpstreamConfig, roots: &PlatformRoots, findings: &mut Finding
     };
     let turns = config.limits.concurrent_requests_max.min(Semaphore::MAX_PERMITS);
     Some(Member {
-        name: name.into(),
+        known: Arc::new(Known { meters: meters.clone(), name }),
         kind,
         turns: Arc::new(Semaphore::new(turns)),
         timeouts: config.timeouts,

@@ -40,6 +40,7 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -60,7 +61,7 @@ use redirect::{Refused, Trail};
 use response::Judge;
 
 pub(super) use credential::read as read_secret;
-pub(super) use idle::Pool;
+pub(super) use idle::{Link, Pool};
 pub(super) use tls::PlatformRoots;
 pub use web::{Web, WebError};
 
@@ -230,18 +231,18 @@ impl Http {
         }
     }
 
-    /// Asks, and judges the answer's head.
-    pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<(Head, Source), Failure> {
+    /// Asks, and judges the answer's head, which has to be there at `deadline`.
+    pub(super) async fn fetch(&self, ask: &Ask<'_>, deadline: Instant) -> Result<(Head, Source), Failure> {
         let (mut headers, asked) = request::headers(ask);
-        let (mut response, hop) = self.follow(ask, ask.method, &headers).await?;
+        let (mut response, hop) = self.follow(ask, ask.method, &headers, deadline).await?;
         if response.status == StatusCode::PARTIAL_CONTENT && !fits_if_range(ask, &response.headers) {
             // It knows ranges but not If-Range: the client would put two versions together. The whole is the answer then.
             headers.remove(RANGE);
             headers.remove(IF_RANGE);
-            (response, _) = Box::pin(self.follow(ask, ask.method, &headers)).await?;
+            (response, _) = Box::pin(self.follow(ask, ask.method, &headers, deadline)).await?;
         }
         if ask.method == Method::Head && refuses_head(response.status, &hop) {
-            (response, _) = Box::pin(self.follow(ask, Method::Get, &headers)).await?;
+            (response, _) = Box::pin(self.follow(ask, Method::Get, &headers, deadline)).await?;
             if let Some(length) = response.length
                 && !response.headers.contains(&CONTENT_LENGTH)
             {
@@ -266,12 +267,13 @@ impl Http {
         ask: &Ask<'a>,
         method: Method,
         headers: &HeaderMap,
+        deadline: Instant,
     ) -> Result<(Received, Hop<'a>), Failure> {
         let (place, is_own) = self.start(ask)?;
         let mut hop = Hop { place, is_own, is_trusted: is_own };
         let mut trail = None;
         loop {
-            let response = self.send(&hop, method, headers).await?;
+            let response = self.send(&hop, method, headers, deadline).await?;
             if !redirect::is_redirect(response.status) {
                 return Ok((response, hop));
             }
@@ -290,11 +292,17 @@ impl Http {
     }
 
     /// One request and the head of its response; sent again if the connection had died while idle.
-    async fn send(&self, hop: &Hop<'_>, method: Method, headers: &HeaderMap) -> Result<Received, Failure> {
+    async fn send(
+        &self,
+        hop: &Hop<'_>,
+        method: Method,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<Received, Failure> {
         if hop.is_own
             && let Some(plain) = self.plain.as_ref().filter(|plain| !plain.takes_detour())
         {
-            return self.send_plain(plain, hop, method, headers).await;
+            return self.send_plain(plain, hop, method, headers, deadline).await;
         }
         let client = if hop.is_own { &self.own } else { &self.elsewhere };
         let uri =
@@ -311,7 +319,7 @@ impl Http {
             if hop.is_trusted {
                 self.credential.add_to(request.headers_mut());
             }
-            match client.request(request).await {
+            match timeout_at(deadline, client.request(request)).await.map_err(|_| late())? {
                 Ok(response) => {
                     if let Some(proven) = response.extensions().get::<Proven>() {
                         proven.mark();
@@ -331,6 +339,7 @@ impl Http {
         hop: &Hop<'_>,
         method: Method,
         headers: &HeaderMap,
+        deadline: Instant,
     ) -> Result<Received, Failure> {
         let target = match &hop.place {
             Place::File(path) => [self.base_path(), "/", path],
@@ -341,7 +350,7 @@ impl Http {
             }
         };
         let credential = self.credential.header().filter(|_| hop.is_trusted);
-        match plain.send(&Asking { method, target, headers, credential }).await {
+        match plain.send(&Asking { method, target, headers, credential }, deadline).await {
             Ok(Answered::Usual(head, body)) => Ok(Received {
                 status: head.status,
                 headers: head.headers,
@@ -350,6 +359,7 @@ impl Http {
                 body: Source::Plain(body),
             }),
             Ok(Answered::Hypers(response)) => Ok(response.into()),
+            Err(Unanswered::Late) => Err(late().into()),
             Err(Unanswered::Connect(error)) => Err(Failure::new(reason(Some(&error), None), error)),
             Err(Unanswered::Hypers(error)) => Err(Failure::new(reason(None, Some(&error)), error)),
             Err(Unanswered::Closed(error)) => Err(Failure::new(reason(None, None), error)),
@@ -422,6 +432,10 @@ fn refuses_head(status: StatusCode, hop: &Hop<'_>) -> bool {
 
 fn is_bodyless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE)
+}
+
+fn late() -> FetchError {
+    FetchError::Unavailable(Unavailable::Timeout)
 }
 
 fn malformed() -> FetchError {

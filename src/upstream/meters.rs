@@ -130,23 +130,29 @@ impl Meters {
     }
 }
 
+/// How requests to one upstream are counted, and what it is called in the log.
+pub(super) struct Known {
+    pub(super) meters: Meters,
+    /// Its origin, or its directory.
+    pub(super) name: String,
+}
+
 /// One request to one upstream, to be counted once.
 pub(super) struct Tally {
-    meters: Meters,
-    upstream: Arc<str>,
+    upstream: Arc<Known>,
     is_settled: bool,
 }
 
 impl Tally {
-    pub(super) fn new(meters: Meters, upstream: Arc<str>) -> Self {
-        Self { meters, upstream, is_settled: false }
+    pub(super) fn new(upstream: Arc<Known>) -> Self {
+        Self { upstream, is_settled: false }
     }
 
     /// Counts `outcome`, unless one was counted before.
     pub(super) fn settle(&mut self, outcome: Outcome) {
         if !self.is_settled {
             self.is_settled = true;
-            if let Some(counter) = self.meters.requests(outcome) {
+            if let Some(counter) = self.upstream.meters.requests(outcome) {
                 counter.inc();
             }
         }
@@ -155,7 +161,7 @@ impl Tally {
     /// Counts and logs the loss of a body that had begun.
     pub(super) fn fail(&mut self, error: &BodyError) {
         if !self.is_settled {
-            tracing::warn!(upstream = %self.upstream, error = %chain(error), "upstream body failed");
+            tracing::warn!(upstream = %self.upstream.name, error = %chain(error), "upstream body failed");
         }
         self.settle(Outcome::BodyFailed);
     }

@@ -8,9 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, Interest};
-use tokio::net::TcpStream;
 
-use super::http::Pool;
+use super::http::{Link, Pool};
 use crate::passage::{Conduit, Lane, Pipes};
 
 /// A body of known length on a connection. Where it is read to its end, the connection serves on.
@@ -26,8 +25,7 @@ pub(super) struct PlainBody {
 }
 
 struct Connection {
-    tcp: TcpStream,
-    buffer: BytesMut,
+    link: Link,
     /// Where the connection goes, if it serves on.
     pool: Option<Pool>,
 }
@@ -42,9 +40,9 @@ pub(super) enum Waits {
 }
 
 impl PlainBody {
-    /// The body of `left` bytes, the first of which may be in `buffer`.
-    pub(super) fn new(tcp: TcpStream, buffer: BytesMut, left: u64, pool: Option<Pool>, pipes: Pipes) -> Self {
-        let connection = Some(Connection { tcp, buffer, pool });
+    /// The body of `left` bytes, the first of which may be in the buffer.
+    pub(super) fn new(link: Link, left: u64, pool: Option<Pool>, pipes: Pipes) -> Self {
+        let connection = Some(Connection { link, pool });
         Self { connection, left, pipes, lane: None, conduit: None }.settled()
     }
 
@@ -66,7 +64,7 @@ impl PlainBody {
     ) -> Poll<Option<io::Result<Bytes>>> {
         *waits = Waits::ForUpstream;
         let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
-        let piece = if !connection.buffer.is_empty() {
+        let piece = if !connection.link.buffer.is_empty() {
             Ok(connection.buffered(self.left))
         } else if let Some((lane, conduit)) =
             Self::passage(&mut self.lane, &mut self.conduit, &self.pipes, self.left)
@@ -119,12 +117,14 @@ impl PlainBody {
         if self.left > 0 {
             return;
         }
-        if let Some(Connection { tcp, buffer, pool: Some(pool) }) = self.connection.take()
+        if let Some(Connection { mut link, pool: Some(pool) }) = self.connection.take()
             // More than was announced would be taken for the next response.
-            && buffer.is_empty()
+            && link.buffer.is_empty()
         {
-            let buffer = if buffer.capacity() > BUFFER_BYTES_KEPT { BytesMut::new() } else { buffer };
-            pool.give_back(tcp, buffer);
+            if link.buffer.capacity() > BUFFER_BYTES_KEPT {
+                link.buffer = BytesMut::new();
+            }
+            pool.give_back(link);
         }
     }
 }
@@ -133,9 +133,9 @@ impl Drop for PlainBody {
     fn drop(&mut self) {
         // A short body that nobody wanted, such as that of a 404, has come with its head.
         if let Some(connection) = &mut self.connection
-            && connection.buffer.len() as u64 == self.left
+            && connection.link.buffer.len() as u64 == self.left
         {
-            connection.buffer.clear();
+            connection.link.buffer.clear();
             self.left = 0;
             self.settle();
         }
@@ -144,20 +144,20 @@ impl Drop for PlainBody {
 
 impl Connection {
     fn buffered(&mut self, left: u64) -> Bytes {
-        let bytes = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-        self.buffer.split_to(bytes).freeze()
+        let bytes = usize::try_from(left).unwrap_or(usize::MAX).min(self.link.buffer.len());
+        self.link.buffer.split_to(bytes).freeze()
     }
 
     fn poll_read(&mut self, left: u64, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let bytes = usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
-        self.buffer.reserve(bytes);
+        self.link.buffer.reserve(bytes);
         // No byte more than is left of the body.
-        let mut room = (&mut self.buffer).limit(bytes);
-        let read = ready!(pin!(self.tcp.read_buf(&mut room)).poll(context))?;
+        let mut room = (&mut self.link.buffer).limit(bytes);
+        let read = ready!(pin!(self.link.tcp.read_buf(&mut room)).poll(context))?;
         if read == 0 {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        Poll::Ready(Ok(self.buffer.split().freeze()))
+        Poll::Ready(Ok(self.link.buffer.split().freeze()))
     }
 
     fn poll_spliced(
@@ -168,8 +168,8 @@ impl Connection {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Bytes>> {
         loop {
-            ready!(self.tcp.poll_read_ready(context))?;
-            match self.tcp.try_io(Interest::READABLE, || conduit.fill(&self.tcp, left)) {
+            ready!(self.link.tcp.poll_read_ready(context))?;
+            match self.link.tcp.try_io(Interest::READABLE, || conduit.fill(&self.link.tcp, left)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(bytes) => return Poll::Ready(Ok(conduit.load(lane, bytes, left > bytes as u64))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// The layers from the bottom. A module may name itself and what is in a layer below its own.
 const LAYERS: [&[&str]; 14] = [
-    // How bodies pass in the kernel: known to whoever reads, sends or fetches them.
-    &["passage"],
-    &["clock", "metrics", "logging", "reading", "digest_hash"],
+    // The time, and how bodies pass in the kernel: known to whoever reads, sends or fetches them.
+    &["clock", "passage"],
+    &["metrics", "logging", "reading", "digest_hash", "byte_set"],
     &["conda", "semantics"],
     &["token", "account"],
     &["auth", "policy"],
@@ -45,7 +45,8 @@ const IMPURE_PATHS: [&str; 9] = [
 ];
 
 /// What pure rules may not do.
-const IMPURE_CODE: [&str; 4] = [".await", "SystemTime::now", "Instant::now", "ticked()"];
+const IMPURE_CODE: [&str; 6] =
+    [".await", "SystemTime::now", "Instant::now", "clock::ticked", "clock::second", "clock::instant"];
 
 /// A source file without its comments and literals.
 struct Source {

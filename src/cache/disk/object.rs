@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{Stat, Timespec, Timestamps, UTIME_OMIT, fstat, futimens};
 
@@ -12,7 +13,8 @@ use super::{Inner, layout};
 use crate::cache::facts::Facts;
 use crate::cache::footer::{self, FooterError};
 use crate::cache::key::KeyDigest;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
+use crate::reading::{Held, Hold, Warmth};
 use crate::semantics::Validators;
 
 /// An open object. It is not evicted while this, a clone or a [`Pin`] of it lives; where it is replaced or purged meanwhile, its bytes can
@@ -37,6 +39,15 @@ pub(super) struct Opened {
     /// Those of the facts, which each request needs.
     validators: Validators,
     file: Arc<File>,
+    warmth: Warmth,
+    looked: Mutex<Option<Look>>,
+}
+
+/// What was seen of an object's inode, and at which tick.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Duration,
+    validated_at: Timestamp,
 }
 
 impl Object {
@@ -69,6 +80,11 @@ impl Object {
         Pin { _opened: Arc::clone(&self.opened) }
     }
 
+    /// The same, for whoever reads its file.
+    pub fn hold(&self) -> Held {
+        Arc::clone(&self.opened) as Held
+    }
+
     pub(super) fn digest(&self) -> KeyDigest {
         self.opened.digest
     }
@@ -81,11 +97,33 @@ impl Object {
 impl Opened {
     pub(super) fn new(inner: Arc<Inner>, digest: KeyDigest, facts: Facts, file: Arc<File>) -> Arc<Self> {
         let validators = facts.served_validators();
-        Arc::new(Self { inner, digest, facts, validators, file })
+        let (warmth, looked) = (Warmth::default(), Mutex::default());
+        Arc::new(Self { inner, digest, facts, validators, file, warmth, looked })
     }
 
-    pub(super) fn file(&self) -> &Arc<File> {
-        &self.file
+    /// When the upstream last said that it is current; `None` if its file has no name any more. What another process does to it is seen with the
+    /// next tick of the system, so that a file that many want is not looked at for each of them.
+    pub(super) fn validated_at(&self) -> Option<Timestamp> {
+        let now = clock::ticked();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = looked.filter(|look| look.at == now) {
+            return Some(look.validated_at);
+        }
+        // The inode of an open file is in memory: this does not wait for the disk.
+        let stat = fstat(&self.file).ok().filter(|stat| stat.st_nlink > 0)?;
+        let look = looked.insert(Look { at: now, validated_at: validated_at(&stat) });
+        Some(look.validated_at)
+    }
+
+    /// Forgets what was seen, after a change.
+    pub(super) fn look_again(&self) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Hold for Opened {
+    fn warmth(&self) -> Option<&Warmth> {
+        Some(&self.warmth)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Activity, Ended, Limits, Protocol, Verdict};
+use prometheus::IntGauge;
+
+use super::{Activity, Ended, InFlight, Limits, Protocol, Verdict};
 use crate::server::Config;
 
 const HEAD: Duration = Duration::from_secs(15);
@@ -11,7 +13,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const WINDOW: Duration = Duration::from_secs(30);
 
 fn connection(start: Instant) -> Arc<Activity> {
-    Activity::new(Limits::new(&Config::default()), start)
+    let gauge = IntGauge::new("in_flight", "Requests").unwrap();
+    Activity::new(Limits::new(&Config::default()), Arc::new(InFlight::new(gauge)), start)
 }
 
 /// The verdict once it is no longer "look again", and when it came.

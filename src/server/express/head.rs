@@ -10,6 +10,7 @@ use std::ops::Range;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::byte_set::ByteSet;
 use crate::semantics::is_plain_host;
 
 /// What the bytes that have come so far are.
@@ -130,16 +131,10 @@ impl Head {
 
 /// True for an absolute path of characters that mean the same to everybody (RFC 3986: pchar and slashes), without a query.
 fn is_plain_path(path: &str) -> bool {
-    // One loop without branches, which the compiler makes vectors of.
-    let is_odd = |byte: u8| {
-        !(byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'/' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'+' | b',' | b'=' | b':' | b'@' | b'*'
-            ))
-    };
-    path.starts_with('/') && !path.bytes().fold(false, |any, byte| any | is_odd(byte))
+    path.starts_with('/') && PLAIN.has_all(path.as_bytes())
 }
+
+static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"/-._~%!+,=:@*");
 
 /// More fields are hyper's to refuse.
 const FIELDS_MAX: usize = 64;

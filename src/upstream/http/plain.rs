@@ -22,10 +22,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 use super::connect::{ConnectError, Connector};
 use super::head::{Head, Parsed};
-use super::idle::{Idle, Pool};
+use super::idle::{Link, Pool};
 use super::origin::Origin;
 use super::request;
 use crate::passage::Pipes;
@@ -66,6 +67,8 @@ pub(super) enum Answered {
 /// Why there is none.
 pub(super) enum Unanswered {
     Connect(ConnectError),
+    /// It did not come in time.
+    Late,
     /// The connection ended before a head had come.
     Closed(io::Error),
     /// What came is no head.
@@ -93,60 +96,72 @@ impl Plain {
             && self.detours.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 
-    /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
-    pub(super) async fn send(&self, asking: &Asking<'_>) -> Result<Answered, Unanswered> {
+    /// One request and the head of its response, which has to be there at `deadline`. It is sent again, once, if the connection was used before
+    /// and ends without a response.
+    pub(super) async fn send(&self, asking: &Asking<'_>, deadline: Instant) -> Result<Answered, Unanswered> {
         // One that fails was closed by the peer while nobody used it.
-        if let Some(mut connection) = self.pool.take()
-            && let Ok(Some(parsed)) = self.exchange(&mut connection, asking).await
+        if let Some(mut link) = self.pool.take()
+            && let Ok(Some(parsed)) = self.exchange(&mut link, asking, deadline).await?
         {
-            return self.answered(connection, parsed, asking).await;
+            return self.answered(link, parsed, asking, deadline).await;
         }
-        let tcp = Box::pin(self.connector.tcp(&self.host, self.port)).await.map_err(Unanswered::Connect)?;
-        let mut connection = Idle::new(tcp);
-        match self.exchange(&mut connection, asking).await {
-            Ok(Some(parsed)) => self.answered(connection, parsed, asking).await,
+        let connecting = Box::pin(timeout_at(deadline, self.connector.tcp(&self.host, self.port)));
+        let tcp = connecting.await.map_err(|_| Unanswered::Late)?.map_err(Unanswered::Connect)?;
+        let mut link = Link::new(tcp);
+        match self.exchange(&mut link, asking, deadline).await? {
+            Ok(Some(parsed)) => self.answered(link, parsed, asking, deadline).await,
             Ok(None) => Err(Unanswered::Closed(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(Unanswered::Closed(error)),
         }
     }
 
     /// Writes the request and reads until the head is there or is not usual; `None` if the connection ends before.
-    async fn exchange(&self, connection: &mut Idle, asking: &Asking<'_>) -> io::Result<Option<Parsed>> {
-        let Idle { tcp, buffer } = connection;
-        // The request is put together where the response is going to be.
-        buffer.clear();
-        buffer.reserve(READ_BYTES);
-        asking.write_to(buffer, &self.authority);
-        tcp.write_all(buffer).await?;
-        buffer.clear();
-        loop {
-            if tcp.read_buf(buffer).await? == 0 {
-                return Ok(None);
+    async fn exchange(
+        &self,
+        link: &mut Link,
+        asking: &Asking<'_>,
+        deadline: Instant,
+    ) -> Result<io::Result<Option<Parsed>>, Unanswered> {
+        let Link { tcp, buffer, alarm } = link;
+        let exchange = async {
+            // The request is put together where the response is going to be.
+            buffer.clear();
+            buffer.reserve(READ_BYTES);
+            asking.write_to(buffer, &self.authority);
+            tcp.write_all(buffer).await?;
+            buffer.clear();
+            loop {
+                if tcp.read_buf(buffer).await? == 0 {
+                    return Ok(None);
+                }
+                match Head::parse(buffer, asking.method) {
+                    Parsed::Partial if buffer.len() < READ_BYTES => {}
+                    Parsed::Partial | Parsed::Unusual => return Ok(Some(Parsed::Unusual)),
+                    whole @ Parsed::Whole(_) => return Ok(Some(whole)),
+                }
             }
-            match Head::parse(buffer, asking.method) {
-                Parsed::Partial if buffer.len() < READ_BYTES => {}
-                Parsed::Partial | Parsed::Unusual => return Ok(Some(Parsed::Unusual)),
-                whole @ Parsed::Whole(_) => return Ok(Some(whole)),
-            }
-        }
+        };
+        alarm.before(deadline, exchange).await.ok_or(Unanswered::Late)
     }
 
     async fn answered(
         &self,
-        connection: Idle,
+        mut link: Link,
         parsed: Parsed,
         asking: &Asking<'_>,
+        deadline: Instant,
     ) -> Result<Answered, Unanswered> {
-        let Idle { tcp, mut buffer } = connection;
         let Parsed::Whole(head) = parsed else {
             self.detours.store(DETOURS, Ordering::Relaxed);
-            let replay = Replay { received: buffer.freeze(), tcp, is_asked: false, waiting: None };
-            let response = Box::pin(replay.response(asking.method)).await;
+            let replay =
+                Replay { received: link.buffer.freeze(), tcp: link.tcp, is_asked: false, waiting: None };
+            let response = Box::pin(timeout_at(deadline, replay.response(asking.method))).await;
+            let response = response.map_err(|_| Unanswered::Late)?;
             return response.map(Answered::Hypers).map_err(Unanswered::Hypers);
         };
-        buffer.advance(head.bytes);
+        link.buffer.advance(head.bytes);
         let pool = head.persists.then(|| self.pool.clone());
-        let body = PlainBody::new(tcp, buffer, head.body_bytes, pool, self.pipes.clone());
+        let body = PlainBody::new(link, head.body_bytes, pool, self.pipes.clone());
         Ok(Answered::Usual(head, body))
     }
 }
