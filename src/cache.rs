@@ -417,7 +417,7 @@ impl Cache {
         }
         let ask = Ask { method: Method::Head, path: want.path, at: want.at.as_ref(), conditions: None };
         match want.upstreams.fetch(&ask).await {
-            Ok(fetched) => Ok(Supply::Head(Box::new(fetched))),
+            Ok(fetched) => Ok(Supply::Head(fetched)),
             Err(FetchError::Missing) => {
                 self.note_missing(key, true, false).await;
                 Err(CacheError::Missing { remembered: false })

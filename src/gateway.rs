@@ -112,7 +112,8 @@ impl Gateway {
     ) -> Self {
         let request_ids = RequestIds::starting_at("", clock.now().as_millis());
         let routing = ArcSwap::from_pointee(routing);
-        Self { routing, verifier, clock, books: Arc::new(Books { metrics, ledger }), request_ids, streams }
+        let books = Arc::new(Books { metrics, ledger, clock: clock.clone() });
+        Self { routing, verifier, clock, books, request_ids, streams }
     }
 
     /// Cuts running downloads when the right to them ends, until `shutdown`; returns at once where they may finish.
@@ -165,6 +166,7 @@ impl Gateway {
         let target = RequestTarget::parse_within(path, routing.config.path_bytes_max);
         let mut body = self.open(Asking {
             at: now,
+            begun_at: decided_at,
             request_id: self.request_ids.next(),
             client: face::client_address(peer, headers, &routing.config.trusted_proxies),
             method: shown_method(method),
@@ -195,6 +197,7 @@ impl Gateway {
         let trusted = &self.routing.load().config.trusted_proxies;
         let asking = Asking {
             at: self.clock.now(),
+            begun_at: self.clock.uptime(),
             request_id: self.request_ids.next(),
             client: face::client_address(peer, &request.headers, trusted),
             method: shown_method(method),
@@ -208,6 +211,7 @@ impl Gateway {
     pub fn malformed(&self, status: StatusCode, peer: SocketAddr) -> Response<Body> {
         let asking = Asking {
             at: self.clock.now(),
+            begun_at: self.clock.uptime(),
             request_id: self.request_ids.next(),
             client: peer.ip().to_canonical(),
             method: "other",
@@ -234,7 +238,7 @@ impl Gateway {
         routing: &Routing,
         (decided_at, now): (Duration, Timestamp),
         receipt: &mut Receipt,
-    ) -> Result<Served, Refusal> {
+    ) -> Result<Box<Served>, Refusal> {
         let channels = routing.routes.channels();
         let client = Some(receipt.client());
         let admit = |now| admission::admit(target, headers, channels, &self.verifier, client, now);
@@ -255,9 +259,12 @@ impl Gateway {
                 Box::pin(merged).await
             }
         };
-        if self.clock.uptime().saturating_sub(decided_at) > DECISION_AGE_MAX {
+        let ready_at = self.clock.uptime();
+        if ready_at.saturating_sub(decided_at) > DECISION_AGE_MAX {
             // The upstream took its time, or the gate was stopped meanwhile: what was decided before it may no longer hold.
             Box::pin(admit(self.clock.now())).await.map_err(undecided)?.decision.map_err(Refusal::Denied)?;
+        } else {
+            receipt.ready(ready_at);
         }
         if let (Some(streams), Some(digest)) = (&self.streams, digest) {
             let oldest = decided_at.saturating_sub(self.verifier.config().max_staleness);

@@ -38,6 +38,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use crate::clock;
 use crate::conda::UpstreamPath;
 use crate::semantics::{CacheControl, Span, Validators};
 
@@ -118,7 +119,7 @@ impl From<Method> for ::http::Method {
     }
 }
 
-/// An upstream's answer. The bytes are still to come.
+/// An upstream's answer. The bytes are still to come. It is handed on in a box, because it passes through many hands.
 pub struct Fetched {
     /// What the body is of the file.
     pub answer: Answer,
@@ -191,7 +192,7 @@ impl Upstreams {
     /// # Errors
     ///
     /// [`FetchError`], as soon as an upstream answers wrongly or has no such file, or after the last one did not answer.
-    pub fn fetch(&self, ask: &Ask<'_>) -> impl Future<Output = Result<Fetched, FetchError>> {
+    pub fn fetch(&self, ask: &Ask<'_>) -> impl Future<Output = Result<Box<Fetched>, FetchError>> {
         self.fetch_from(0, ask)
     }
 
@@ -201,7 +202,7 @@ impl Upstreams {
     /// # Errors
     ///
     /// As [`Upstreams::fetch`].
-    pub async fn fetch_from(&self, start: usize, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
+    pub async fn fetch_from(&self, start: usize, ask: &Ask<'_>) -> Result<Box<Fetched>, FetchError> {
         let mut last = FetchError::Unavailable(Unavailable::Connect);
         if let Some(lead) = ask.at {
             let member = self.members.get(lead.upstream()).ok_or(FetchError::Missing)?;
@@ -254,7 +255,7 @@ impl Upstreams {
 }
 
 impl Member {
-    async fn fetch(&self, index: usize, ask: &Ask<'_>) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, index: usize, ask: &Ask<'_>) -> Result<Box<Fetched>, FetchError> {
         let mut tally = Tally::new(Arc::clone(&self.known));
         let (turn, head, source) = match self.ask(ask).await {
             Ok(answered) => answered,
@@ -271,12 +272,12 @@ impl Member {
             (source, _) => Body::new(source, head.length, self.timeouts.idle, tally, turn),
         };
         let Head { answer, validators, length, cache_control } = head;
-        Ok(Fetched { answer, validators, length, cache_control, upstream: index, body })
+        Ok(Box::new(Fetched { answer, validators, length, cache_control, upstream: index, body }))
     }
 
     /// All that has to happen before [`Timeouts::first_byte`] is over.
     async fn ask(&self, ask: &Ask<'_>) -> Result<(Turn, Head, Source), Failure> {
-        let deadline = Instant::now() + self.timeouts.first_byte;
+        let deadline = Instant::from_std(clock::instant()) + self.timeouts.first_byte;
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(turn) => turn,
             Err(_) => match timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await {

@@ -34,7 +34,7 @@ pub(crate) async fn beside_nginx(
             let stream = valid(stage, SERVERS[at], rate);
             let goal = stage.goal(SERVERS[at], false);
             let time = Duration::from_secs_f64(seconds);
-            waits[at].extend(run(&goal, &[stream], time, round as u64 + 1).await?);
+            waits[at].extend(run(&goal, &[stream], time, round as u64 + 1)?);
             stage.empty_logs();
         }
     }
@@ -67,7 +67,7 @@ pub(crate) async fn under_flood(
     for load in FLOOD_LOADS {
         let rate = most * load / (1.0 + GARBAGE);
         println!("flood: {rate:.0} valid requests/s, {:.0} of garbage", GARBAGE * rate);
-        let waits = flood(stage, rate, rounds, seconds).await?;
+        let waits = flood(stage, rate, rounds, seconds)?;
         let load = format!("{:.0} % load", load * 100.0);
         figures.push(Figures {
             who: "gate".into(),
@@ -94,7 +94,7 @@ pub(crate) async fn under_flood(
 }
 
 /// How long `rate` valid requests a second wait, in each of [`CROWDS`].
-async fn flood(stage: &Stage, rate: f64, rounds: usize, seconds: f64) -> io::Result<[Vec<Waits>; 3]> {
+fn flood(stage: &Stage, rate: f64, rounds: usize, seconds: f64) -> io::Result<[Vec<Waits>; 3]> {
     let goal = stage.goal(Server::Gate, false);
     let time = Duration::from_secs_f64(seconds);
     let mut waits: [Vec<Waits>; 3] = Default::default();
@@ -106,9 +106,11 @@ async fn flood(stage: &Stage, rate: f64, rounds: usize, seconds: f64) -> io::Res
                     streams.push(garbage((GARBAGE * rate * seconds) as usize, GARBAGE * rate))
                 }
                 Further::Nothing => {}
-                Further::Valid => streams.push(valid(stage, Server::Gate, GARBAGE * rate)),
+                Further::Valid => {
+                    streams.push(Stream { stands_back: true, ..valid(stage, Server::Gate, GARBAGE * rate) })
+                }
             }
-            let mut of_streams = run(&goal, &streams, time, round as u64 + 1).await?;
+            let mut of_streams = run(&goal, &streams, time, round as u64 + 1)?;
             waits[at].push(of_streams.swap_remove(0));
             stage.empty_logs();
         }
@@ -136,7 +138,7 @@ async fn saturation(stage: &Stage, server: Server) -> io::Result<f64> {
 
 fn valid(stage: &Stage, server: Server, rate: f64) -> Stream {
     let requests = requests(stage, server, File::S, TOKENS, false);
-    Stream { requests, rate, connections: CONNECTIONS, expected: &[200] }
+    Stream { requests, rate, connections: CONNECTIONS, expected: &[200], stands_back: false }
 }
 
 /// Requests with tokens that nobody has, another one each: well-formed, as somebody makes them who knows the program.
@@ -147,7 +149,8 @@ fn garbage(count: usize, rate: f64) -> Stream {
     };
     let requests = Arc::new((0..count.max(1)).map(request).collect());
     // Whatever the gate does against a flood is right, but for letting it in.
-    Stream { requests, rate, connections: CONNECTIONS, expected: &[401, 403, 429, 503] }
+    let expected = &[401, 403, 429, 503];
+    Stream { requests, rate, connections: CONNECTIONS, expected, stands_back: true }
 }
 
 fn microseconds(time: Duration) -> f64 {

@@ -114,7 +114,7 @@ impl Fill {
                     Err(error) => return Some(Ending::Failed(error)),
                 },
             };
-            match self.attempt(*fetched, place).await {
+            match self.attempt(fetched, place).await {
                 Attempted::Done => return None,
                 Attempted::Over(ending) => return Some(ending),
                 Attempted::Wrong if is_last => {
@@ -184,7 +184,7 @@ impl Fill {
         };
         let fetched = self.order.upstreams.fetch(&ask).await?;
         match fetched.answer {
-            Answer::Whole => Ok(Asked::New(Box::new(fetched))),
+            Answer::Whole => Ok(Asked::New(fetched)),
             // RFC 9111 section 4.3.4: a 304 with another tag is about another version.
             Answer::NotModified if is_about(held, &fetched) => {
                 Ok(Asked::Current(self.disk.confirm(held, asked_at).await))
@@ -196,11 +196,11 @@ impl Fill {
     async fn ask_for_all(&self) -> Result<Box<Fetched>, FillError> {
         let ask =
             Ask { method: Method::Get, path: &self.order.path, at: self.order.at.as_ref(), conditions: None };
-        Ok(Box::new(self.order.upstreams.fetch(&ask).await?))
+        Ok(self.order.upstreams.fetch(&ask).await?)
     }
 
     /// From a head to an object.
-    async fn attempt(&mut self, fetched: Fetched, place: &Registered) -> Attempted {
+    async fn attempt(&mut self, fetched: Box<Fetched>, place: &Registered) -> Attempted {
         let head = Head::of(&fetched);
         if head.cache_control.no_store {
             return Attempted::Over(self.bypass(Bypass::NoStore, fetched));
@@ -238,7 +238,7 @@ impl Fill {
     }
 
     /// A file that is not kept passes, if it may be served without an inspection.
-    fn bypass(&self, reason: Bypass, fetched: Fetched) -> Ending {
+    fn bypass(&self, reason: Bypass, fetched: Box<Fetched>) -> Ending {
         match self.order.check {
             Check::Inspect(_) => {
                 self.shared.meters.bypasses(reason).inc();

@@ -92,7 +92,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Steady {
     /// The body of `fetched`, which is an [`Answer::Whole`].
-    pub(super) fn new(order: &Order, fetched: Fetched, meters: Meters) -> Self {
+    pub(super) fn new(order: &Order, fetched: Box<Fetched>, meters: Meters) -> Self {
         let etag = fetched.validators.etag.filter(EntityTag::is_strong);
         Self {
             version: Version::of(order, etag, fetched.length),
@@ -251,7 +251,7 @@ impl Version {
                 (is_same && is_rest).then_some(0)
             }
             Answer::Whole if is_same && fetched.length == self.length => Some(received),
-            Answer::Whole => return Err(NotContinued::Lost(Lost::Changed(Box::new(fetched)))),
+            Answer::Whole => return Err(NotContinued::Lost(Lost::Changed(fetched))),
             Answer::NotModified | Answer::NotSatisfiable { .. } => None,
         };
         match skip {

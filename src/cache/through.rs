@@ -82,8 +82,8 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    pub(super) fn new(reason: Bypass, fetched: Fetched) -> Self {
-        Self { reason, fetched: Mutex::new(Some(Box::new(fetched))) }
+    pub(super) fn new(reason: Bypass, fetched: Box<Fetched>) -> Self {
+        Self { reason, fetched: Mutex::new(Some(fetched)) }
     }
 
     pub(super) fn reason(&self) -> Bypass {
@@ -102,7 +102,7 @@ impl Through {
         order: Order,
     ) -> Result<Self, FillError> {
         let fetched = match handover.take() {
-            Some(fetched) => *fetched,
+            Some(fetched) => fetched,
             None => {
                 let ask =
                     Ask { method: Method::Get, path: &order.path, at: order.at.as_ref(), conditions: None };

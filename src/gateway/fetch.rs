@@ -21,7 +21,7 @@ pub(super) async fn fetch(
     routing: &Routing,
     now: Timestamp,
     metrics: &Metrics,
-) -> Result<Served, Refusal> {
+) -> Result<Box<Served>, Refusal> {
     let path = UpstreamPath::of(asked.permit.location()).ok_or(Refusal::Missing)?;
     let channel = &asked.permit.channel().name;
     let upstreams = routing.routes.upstreams(channel).ok_or(Refusal::Missing)?;
@@ -49,7 +49,7 @@ async fn without_cache(
     wanted: &Wanted<'_>,
     now: Timestamp,
     metrics: &Metrics,
-) -> Result<Served, Refusal> {
+) -> Result<Box<Served>, Refusal> {
     if wanted.view.is_whole()
         && let Some(kind) = IndexKind::of(wanted.path.file_name())
     {
@@ -71,7 +71,7 @@ async fn past_cache(
     wanted: &Wanted<'_>,
     at: Option<&Lead>,
     metrics: &Metrics,
-) -> Result<Served, Refusal> {
+) -> Result<Box<Served>, Refusal> {
     let &Wanted { channel, upstreams, path, method, .. } = wanted;
     let ask = Ask { method, path, at, conditions: Some(asked.headers) };
     let fetched = if Inspector::inspects(path.file_name()) {

@@ -33,7 +33,7 @@ pub(super) async fn merged(
     routing: &Routing,
     now: Timestamp,
     metrics: &Metrics,
-) -> Served {
+) -> Box<Served> {
     let (method, headers) = (Method::GET, HeaderMap::new());
     let whole = Asked { method: &method, headers: &headers, ..asked };
     let theirs = match fetch(whole, routing, now, metrics).await {

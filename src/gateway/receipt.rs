@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::streams::Tenure;
 use crate::auth::Carrier;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::conda::ChannelName;
 use crate::face::RequestId;
 use crate::ledger::Ledger;
@@ -23,7 +23,7 @@ use crate::policy::{Caller, Standing};
 pub(super) struct Receipt {
     books: Arc<Books>,
     at: Timestamp,
-    began: Instant,
+    begun_at: Duration,
     request_id: RequestId,
     client: IpAddr,
     method: &'static str,
@@ -35,7 +35,8 @@ pub(super) struct Receipt {
     status: Option<StatusCode>,
     code: &'static str,
     cache: &'static str,
-    head_sent: Option<Instant>,
+    /// When the response was ready to be sent, in [`Clock::uptime`].
+    ready_at: Option<Duration>,
     bytes: BodyBytes,
     ended: bool,
     broken: bool,
@@ -47,12 +48,16 @@ pub(super) struct Receipt {
 pub(super) struct Books {
     pub(super) metrics: Metrics,
     pub(super) ledger: Ledger,
+    /// By which it is told how long they took.
+    pub(super) clock: Clock,
 }
 
 /// What a request is known by before anything is decided.
 pub(super) struct Asking {
     /// When it asks.
     pub(super) at: Timestamp,
+    /// The same in [`Clock::uptime`].
+    pub(super) begun_at: Duration,
     /// The request's id.
     pub(super) request_id: RequestId,
     /// The client's address.
@@ -69,7 +74,7 @@ impl Receipt {
         Self {
             books: Arc::clone(books),
             at: asking.at,
-            began: Instant::now(),
+            begun_at: asking.begun_at,
             request_id: asking.request_id,
             client: asking.client,
             method: asking.method,
@@ -81,7 +86,7 @@ impl Receipt {
             status: None,
             code: "client_gone",
             cache: "-",
-            head_sent: None,
+            ready_at: None,
             bytes: BodyBytes::default(),
             ended: false,
             broken: false,
@@ -131,6 +136,11 @@ impl Receipt {
         cut
     }
 
+    /// There is something to answer with since `uptime`.
+    pub(super) fn ready(&mut self, uptime: Duration) {
+        self.ready_at = Some(uptime);
+    }
+
     /// The response's head is on its way. `code` is that of the problem body, or `ok`.
     pub(super) fn answered(&mut self, status: StatusCode, code: &'static str, cache: &'static str) {
         let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
@@ -140,7 +150,7 @@ impl Receipt {
         self.status = Some(status);
         self.code = code;
         self.cache = cache;
-        self.head_sent = Some(Instant::now());
+        self.ready_at.get_or_insert_with(|| self.books.clock.uptime());
     }
 
     /// Bytes of the body went out, which had come from `source`.
@@ -178,9 +188,9 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         let outcome = self.outcome();
-        let ended = Instant::now();
-        let first_byte = self.head_sent.unwrap_or(ended).duration_since(self.began);
-        let total = ended.duration_since(self.began);
+        let ended = self.books.clock.uptime();
+        let first_byte = self.ready_at.unwrap_or(ended).saturating_sub(self.begun_at);
+        let total = ended.saturating_sub(self.begun_at);
         self.books.metrics.request_ended(outcome, first_byte.as_secs_f64(), total.as_secs_f64(), &self.bytes);
         if !matches!(self.code, "ok" | "client_gone" | STREAM_CUT) {
             self.books.metrics.denied(self.code);

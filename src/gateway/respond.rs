@@ -24,7 +24,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A served file, or the news that the client has it already.
-pub(super) fn ok(served: Served, method: &Method, mut body: Body) -> Reply<Body> {
+pub(super) fn ok(served: Box<Served>, method: &Method, mut body: Body) -> Reply<Body> {
     let mut headers = Fields::with_capacity(12);
     let status = match served.extent {
         Extent::Whole => StatusCode::OK,

@@ -14,7 +14,7 @@ use crate::policy::Permit;
 use crate::semantics::{CacheControl, Conditions, EntityTag, Precondition, Span, Validators, content_type};
 use crate::upstream::{Answer, Fetched};
 
-/// A file that may be served, as it was fetched.
+/// A file that may be served, as it was fetched. In a box, because it passes through many hands.
 pub(super) struct Served {
     pub(super) extent: Extent,
     pub(super) validators: Validators,
@@ -56,7 +56,7 @@ const SHARD_MAX_AGE_SECONDS: u64 = 365 * 24 * 3_600;
 
 impl Served {
     /// Makes a fetched file into one that answers this request. What the upstream left undone of the conditions is done here.
-    pub(super) fn fetched(fetched: Fetched, asked: Asked<'_>) -> Self {
+    pub(super) fn fetched(fetched: Box<Fetched>, asked: Asked<'_>) -> Box<Self> {
         let (extent, length, content) = match fetched.answer {
             Answer::NotModified => (Extent::NotModified, None, Content::Empty),
             Answer::NotSatisfiable { total } => (Extent::NotSatisfiable(total), None, Content::Empty),
@@ -78,15 +78,12 @@ impl Served {
                 (extent, fetched.length, content)
             }
         };
-        Self {
-            length,
-            cache_status: "channelgate; fwd=miss",
-            ..asked.served(extent, fetched.validators, fetched.cache_control, content)
-        }
+        let served = asked.served(extent, fetched.validators, fetched.cache_control, content);
+        served.of_length(length).with_status("channelgate; fwd=miss")
     }
 
     /// A JSON document that the gate made for this request.
-    pub(super) fn made(body: Bytes, now: Timestamp, asked: Asked<'_>) -> Self {
+    pub(super) fn made(body: Bytes, now: Timestamp, asked: Asked<'_>) -> Box<Self> {
         let millis = u64::try_from(now.as_millis()).unwrap_or_default();
         let validators = Validators {
             etag: Some(EntityTag::strong(&format!("sha256-{}", Sha256::of(&body)))),
@@ -106,11 +103,8 @@ impl Served {
         };
         // It is of one token and of today.
         let freshness = CacheControl { no_cache: true, ..CacheControl::default() };
-        Self {
-            length: Some(length),
-            cache_status: "channelgate; fwd=bypass",
-            ..asked.served(extent, validators, freshness, content)
-        }
+        let served = asked.served(extent, validators, freshness, content);
+        served.of_length(Some(length)).with_status("channelgate; fwd=bypass")
     }
 
     /// Makes what the cache supplies into what answers this request, as soon as its first byte may go out.
@@ -118,19 +112,23 @@ impl Served {
     /// # Errors
     ///
     /// A file that turned out bad or broken before that.
-    pub(super) async fn supplied(supply: Supply, asked: Asked<'_>, now: Timestamp) -> Result<Self, Refusal> {
+    pub(super) async fn supplied(
+        supply: Supply,
+        asked: Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Box<Self>, Refusal> {
         let status = supply.status();
         let served = match supply {
             Supply::Object(object, status) => {
                 let age = now.since(object.validated_at());
                 let is_aged = status.is_stored() && object.facts().cache_control.max_age_seconds.is_some();
-                Self { age: is_aged.then_some(age), ..Self::object(&object, asked) }
+                Self::object(&object, asked).aged(is_aged.then_some(age))
             }
             Supply::Portion(portion, status) => {
                 let cache_control = asked.freshness_of(&portion);
                 let age = now.since(portion.object.validated_at());
                 let is_aged = status.is_stored() && cache_control.max_age_seconds.is_some();
-                Self { age: is_aged.then_some(age), ..Self::portion(&portion, cache_control, asked) }
+                Self::portion(&portion, cache_control, asked).aged(is_aged.then_some(age))
             }
             Supply::Filling(filling, _) => Self::filling(filling, asked).await?,
             Supply::Through(through, _) => {
@@ -142,18 +140,15 @@ impl Served {
                     Extent::Part(span, _) => Content::Cached(through.into_body(Some(span))),
                     Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
                 };
-                Self {
-                    length: head.length,
-                    ..asked.served(extent, head.validators, head.cache_control, content)
-                }
+                asked.served(extent, head.validators, head.cache_control, content).of_length(head.length)
             }
-            Supply::Head(fetched) => Self::fetched(*fetched, asked),
+            Supply::Head(fetched) => Self::fetched(fetched, asked),
         };
-        Ok(Self { cache_status: status.as_header(), ..served })
+        Ok(served.with_status(status.as_header()))
     }
 
     /// An object: it has a strong tag and a date, the upstream's or its own.
-    fn object(object: &Object, asked: Asked<'_>) -> Self {
+    fn object(object: &Object, asked: Asked<'_>) -> Box<Self> {
         let facts = object.facts();
         let validators = object.validators().clone();
         let extent = asked.extent(&validators, Some(facts.length));
@@ -163,11 +158,11 @@ impl Served {
             Extent::Part(span, _) => Content::Cached(cache::Body::of(object, Some(span))),
             Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
         };
-        Self { length: Some(facts.length), ..asked.served(extent, validators, facts.cache_control, content) }
+        asked.served(extent, validators, facts.cache_control, content).of_length(Some(facts.length))
     }
 
     /// A part of an object that is a file of its own, named by its digest.
-    fn portion(portion: &Portion, cache_control: CacheControl, asked: Asked<'_>) -> Self {
+    fn portion(portion: &Portion, cache_control: CacheControl, asked: Asked<'_>) -> Box<Self> {
         let Portion { object, span: all, sha256 } = portion;
         let validators = Validators {
             etag: Some(EntityTag::strong(&format!("sha256-{sha256}"))),
@@ -183,11 +178,11 @@ impl Served {
             }
             Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
         };
-        Self { length: Some(all.length()), ..asked.served(extent, validators, cache_control, content) }
+        asked.served(extent, validators, cache_control, content).of_length(Some(all.length()))
     }
 
     /// A file on its way.
-    async fn filling(mut filling: Filling, asked: Asked<'_>) -> Result<Self, Refusal> {
+    async fn filling(mut filling: Filling, asked: Asked<'_>) -> Result<Box<Self>, Refusal> {
         let wanted = |head: &cache::Head| asked.extent(&head.validators, head.length);
         if *asked.method == Method::GET {
             let span = |head: &cache::Head| match wanted(head) {
@@ -206,7 +201,27 @@ impl Served {
             Extent::Part(span, _) => Content::Cached(filling.body(Some(span))),
             Extent::NotModified | Extent::NotSatisfiable(_) => Content::Empty,
         };
-        Ok(Self { length: head.length, ..asked.served(extent, head.validators, head.cache_control, content) })
+        Ok(asked.served(extent, head.validators, head.cache_control, content).of_length(head.length))
+    }
+}
+
+impl Served {
+    /// The same of a file of so many bytes.
+    fn of_length(mut self: Box<Self>, length: Option<u64>) -> Box<Self> {
+        self.length = length;
+        self
+    }
+
+    /// The same with this `Age`.
+    fn aged(mut self: Box<Self>, age: Option<Duration>) -> Box<Self> {
+        self.age = age;
+        self
+    }
+
+    /// The same with this `Cache-Status`.
+    fn with_status(mut self: Box<Self>, cache_status: &'static str) -> Box<Self> {
+        self.cache_status = cache_status;
+        self
     }
 }
 
@@ -238,7 +253,7 @@ impl Asked<'_> {
         validators: Validators,
         cache_control: CacheControl,
         content: Content,
-    ) -> Served {
+    ) -> Box<Served> {
         let file = self.permit.location().file();
         let private = self.permit.token().is_some() || !self.permit.channel().is_public();
         let mut cache_control = cache_control;
@@ -247,7 +262,7 @@ impl Asked<'_> {
                 CacheControl { immutable: true, no_cache: false, no_store: false, ..cache_control };
             cache_control.max_age_seconds.get_or_insert(SHARD_MAX_AGE_SECONDS);
         }
-        Served {
+        Box::new(Served {
             extent,
             validators,
             length: None,
@@ -256,6 +271,6 @@ impl Asked<'_> {
             age: None,
             cache_status: "",
             content,
-        }
+        })
     }
 }

@@ -128,16 +128,16 @@ impl Kept {
     }
 
     /// The file in the place of what was fetched.
-    fn instead_of(&self, fetched: Fetched) -> Fetched {
+    fn instead_of(&self, fetched: Box<Fetched>) -> Box<Fetched> {
         let is_silent = fetched.cache_control == CacheControl::default();
-        Fetched {
+        Box::new(Fetched {
             answer: Answer::Whole,
             validators: self.validators.clone(),
             length: Some(self.length),
             cache_control: if is_silent { self.cache_control } else { fetched.cache_control },
             upstream: fetched.upstream,
             body: fetched.body.again_from(Arc::clone(&self.file), self.length, Arc::clone(&self.space)),
-        }
+        })
     }
 }
 
@@ -178,7 +178,7 @@ impl Inspector {
         upstreams: &Upstreams,
         ask: &Ask<'_>,
         metrics: &Metrics,
-    ) -> Result<Fetched, InspectError> {
+    ) -> Result<Box<Fetched>, InspectError> {
         let Some(kind) = IndexKind::of(ask.path.file_name()) else { return Ok(upstreams.fetch(ask).await?) };
         let place = Place { channel: channel.clone(), path: ask.path.decoded().to_owned() };
         let kept = self.kept.get(&place);
@@ -220,8 +220,8 @@ impl Inspector {
         place: Place,
         upstreams: &Upstreams,
         ask: &Ask<'_>,
-        fetched: Fetched,
-    ) -> Result<(Inspection, Fetched), InspectError> {
+        fetched: Box<Fetched>,
+    ) -> Result<(Inspection, Box<Fetched>), InspectError> {
         let before = self.kept.get(&place);
         let turn = tokio::time::timeout(self.config.wait, Arc::clone(&self.places).acquire_owned());
         let Ok(Ok(_turn)) = turn.await else { return Err(InspectError::Busy) };
@@ -246,8 +246,12 @@ impl Inspector {
     }
 
     /// Reads the body to its end, through the inspection and into a file.
-    async fn inspect(&self, kind: IndexKind, fetched: Fetched) -> Result<(Arc<Kept>, Fetched), InspectError> {
-        let Fetched { mut body, .. } = fetched;
+    async fn inspect(
+        &self,
+        kind: IndexKind,
+        mut fetched: Box<Fetched>,
+    ) -> Result<(Arc<Kept>, Box<Fetched>), InspectError> {
+        let body = &mut fetched.body;
         let (chunks, queue) = mpsc::channel(CHUNKS_AHEAD);
         let directory = self.config.directory.clone();
         let limits = self.config.limits;
@@ -278,7 +282,7 @@ impl Inspector {
             cache_control: fetched.cache_control,
             space: Arc::new(space),
         };
-        Ok((Arc::new(kept), Fetched { body, ..fetched }))
+        Ok((Arc::new(kept), fetched))
     }
 
     fn spool_error(&self, source: io::Error) -> InspectError {

@@ -10,12 +10,16 @@ use crate::conda::DEFAULT_LABEL;
 use crate::token::TokenRecord;
 
 /// All that is known of a token, read in one moment.
+///
+/// Its fields stand in memory as they stand here, and so do the record's: what each request asks for is beside the reference count in front of
+/// it, for half of all tokens in one cache line with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Standing {
-    /// The token itself.
-    pub token: TokenRecord,
     /// What groups give it and keep from it.
     pub rights: Rights,
+    /// The token itself.
+    pub token: TokenRecord,
 }
 
 /// The channels that a token's organization restricted to groups, and what the token's own groups are granted of them.

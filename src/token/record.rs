@@ -134,17 +134,18 @@ pub struct End {
 /// A million of them are in memory, so it has only what is a token's own, and its warrant is shared by those that have the same. Whether it
 /// is shared is a matter of memory and not of meaning: what the warrant says is read as if it were the record's.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct TokenRecord {
-    /// Its id.
-    pub id: TokenId,
-    /// The name it was given; scoped tokens have one.
-    pub name: Option<TokenName>,
-    /// When it was issued.
-    pub created_at: Timestamp,
-    /// From when on it no longer serves by itself; `None` for never.
-    pub expires_at: Option<Timestamp>,
     /// Whose it is and what it may do.
     pub warrant: Arc<Warrant>,
+    /// From when on it no longer serves by itself; `None` for never.
+    pub expires_at: Option<Timestamp>,
+    /// Its id.
+    pub id: TokenId,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// The name it was given; scoped tokens have one.
+    pub name: Option<TokenName>,
 }
 
 /// All that tokens can have in common: whose they are and what they may do.

@@ -46,7 +46,7 @@ pub struct Body {
 pub(super) enum Source {
     Nothing,
     Http(Incoming),
-    Plain(PlainBody),
+    Plain(Box<PlainBody>),
     File(Reader),
 }
 

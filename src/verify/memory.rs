@@ -1,7 +1,7 @@
 //! A bounded map from digests to verdicts that can be read by everybody at once.
 //!
 //! Shards under a standard read-write lock each: a row of entries, and a table of their places. A digest is as good as random already, so its
-//! own bytes are the hash and choose the shard; it stands in its entry only, and the table has but the places, two bytes each. When a shard
+//! own bytes are the hash and choose the shard; it stands in its entry only, and the table (`memory/places.rs`) has four bytes of each. When a shard
 //! is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last passed get a second chance; after a few of
 //! them the next one goes regardless, so that no insertion holds the lock for long.
 //!
@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use hashbrown::HashTable;
+mod places;
 
+use self::places::Places;
 use crate::token::TokenDigest;
 
 /// Verdicts by digest, at most as many as were asked for.
@@ -31,7 +32,7 @@ pub(super) struct Memory<V> {
 #[repr(align(64))]
 struct Shard<V> {
     /// Where in `entries` each digest's verdict is.
-    places: HashTable<u16>,
+    places: Places,
     entries: Vec<Entry<V>>,
     hand: usize,
 }
@@ -88,7 +89,7 @@ impl<V> Memory<V> {
         };
         Self {
             shards: std::iter::repeat_with(|| RwLock::new(Shard::new())).take(shards).collect(),
-            shard_entries_max: (entries_max / shards).clamp(1, usize::from(u16::MAX)),
+            shard_entries_max: (entries_max / shards).clamp(1, usize::from(Places::LAST) + 1),
         }
     }
 
@@ -153,7 +154,7 @@ impl<V> Memory<V> {
     }
 
     fn shard(&self, digest: &TokenDigest) -> Option<&RwLock<Shard<V>>> {
-        // The last bytes; the first eight are the hash within the shard.
+        // The last bytes; the first two are the tag within the shard.
         let last = digest.as_bytes().last_chunk().map_or(0, |last| u32::from_ne_bytes(*last));
         // As far along the shards as among all numbers.
         let place = (u64::from(last) * self.shards.len() as u64) >> 32;
@@ -171,13 +172,12 @@ impl<V> Memory<V> {
 
 impl<V> Shard<V> {
     fn new() -> Self {
-        Self { places: HashTable::new(), entries: Vec::new(), hand: 0 }
+        Self { places: Places::default(), entries: Vec::new(), hand: 0 }
     }
 
     fn place_of(&self, digest: &TokenDigest) -> Option<usize> {
-        let is_of =
-            |place: &u16| self.entries.get(usize::from(*place)).is_some_and(|entry| entry.digest == *digest);
-        self.places.find(hash(digest), is_of).map(|place| usize::from(*place))
+        let is_of = |place| self.entries.get(usize::from(place)).is_some_and(|entry| entry.digest == *digest);
+        self.places.find(tag(digest), is_of).map(usize::from)
     }
 
     fn insert(&mut self, entry: Entry<V>, entries_max: usize) {
@@ -197,10 +197,8 @@ impl<V> Shard<V> {
             self.entries.reserve_exact(room);
         }
         let Ok(place) = u16::try_from(length) else { return };
-        let hash_of = hash(&entry.digest);
+        self.places.insert(tag(&entry.digest), place);
         self.entries.push(entry);
-        let entries = &self.entries;
-        self.places.insert_unique(hash_of, place, |place| hash_at(entries, *place));
     }
 
     fn evict(&mut self) {
@@ -223,27 +221,17 @@ impl<V> Shard<V> {
             return;
         }
         let removed = self.entries.swap_remove(place);
-        let last = self.entries.len();
-        let is_at = |place: usize| move |found: &u16| usize::from(*found) == place;
-        if let Ok(found) = self.places.find_entry(hash(&removed.digest), is_at(place)) {
-            found.remove();
-        }
-        if let Some(moved) = self.entries.get(place)
-            && let Some(found) = self.places.find_mut(hash(&moved.digest), is_at(last))
-            && let Ok(place) = u16::try_from(place)
-        {
-            *found = place;
+        let (Ok(place), Ok(last)) = (u16::try_from(place), u16::try_from(self.entries.len())) else { return };
+        self.places.remove(tag(&removed.digest), place);
+        if let Some(moved) = self.entries.get(usize::from(place)) {
+            self.places.moved(tag(&moved.digest), last, place);
         }
     }
 }
 
-/// The first eight bytes; the last chooses the shard.
-fn hash(digest: &TokenDigest) -> u64 {
-    digest.as_bytes().first_chunk().map_or(0, |first| u64::from_ne_bytes(*first))
-}
-
-fn hash_at<V>(entries: &[Entry<V>], place: u16) -> u64 {
-    entries.get(usize::from(place)).map_or(0, |entry| hash(&entry.digest))
+/// The first two bytes; the last choose the shard.
+fn tag(digest: &TokenDigest) -> u16 {
+    digest.as_bytes().first_chunk().map_or(0, |first| u16::from_be_bytes(*first))
 }
 
 /// Fewer entries than these have one shard.

@@ -37,11 +37,16 @@ impl Subject {
         Self::new(&[config(&server.url("/chan"))])
     }
 
-    async fn get(&self, path: &str) -> Result<Fetched, FetchError> {
+    async fn get(&self, path: &str) -> Result<Box<Fetched>, FetchError> {
         self.ask(Method::Get, path, &[]).await
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Result<Fetched, FetchError> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Box<Fetched>, FetchError> {
         let path = upstream_path(path);
         let headers = header_map(headers);
         self.upstreams.fetch(&Ask { method, path: &path, at: None, conditions: Some(&headers) }).await
@@ -83,7 +88,7 @@ fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
         .collect()
 }
 
-async fn read(fetched: Fetched) -> Result<Vec<u8>, BodyError> {
+async fn read(fetched: Box<Fetched>) -> Result<Vec<u8>, BodyError> {
     Ok(fetched.body.collect().await?.to_bytes().to_vec())
 }
 

@@ -58,8 +58,8 @@ pub(super) struct Asking<'a> {
 
 /// A response of which the head is there.
 pub(super) enum Answered {
-    /// A usual one.
-    Usual(Head, PlainBody),
+    /// A usual one. Its body is in a box, because it passes through many hands.
+    Usual(Head, Box<PlainBody>),
     /// One that hyper reads.
     Hypers(Response<Incoming>),
 }
@@ -162,7 +162,7 @@ impl Plain {
         link.buffer.advance(head.bytes);
         let pool = head.persists.then(|| self.pool.clone());
         let body = PlainBody::new(link, head.body_bytes, pool, self.pipes.clone());
-        Ok(Answered::Usual(head, body))
+        Ok(Answered::Usual(head, Box::new(body)))
     }
 }
 
