@@ -111,6 +111,13 @@ fn flood(stage: &Stage, rate: f64, rounds: usize, seconds: f64) -> io::Result<[V
                 }
             }
             let mut of_streams = run(&goal, &streams, time, round as u64 + 1)?;
+            for further in of_streams.iter().skip(1) {
+                let (who, part) = (CROWDS[at].0, further.part_in_time());
+                assert!(
+                    part >= IN_TIME_MIN,
+                    "{who}: of the further requests {part:.2} were asked in time: it is no flood"
+                );
+            }
             waits[at].push(of_streams.swap_remove(0));
             stage.empty_logs();
         }
@@ -178,3 +185,5 @@ const FLOOD_LOADS: [f64; 2] = [0.5, 0.1];
 const CONNECTIONS: usize = 64;
 /// For each valid request.
 const GARBAGE: f64 = 10.0;
+/// Whoever stands back must still have asked so many of its requests in time.
+const IN_TIME_MIN: f64 = 0.9;

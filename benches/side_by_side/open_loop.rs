@@ -2,12 +2,12 @@
 //! counted from when it was due, also if it had to wait for a connection: a server that stalls is not let off the requests of that time.
 
 use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::setpriority_process;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -29,13 +29,22 @@ pub(crate) struct Stream {
 }
 
 /// How long the requests of one stream took, sorted.
-pub(crate) struct Waits(Vec<Duration>);
+pub(crate) struct Waits {
+    sorted: Vec<Duration>,
+    /// How many were answered while requests still came.
+    in_time: usize,
+}
 
 impl Waits {
     /// Such that this part of them took no longer.
     pub(crate) fn quantile(&self, at: f64) -> Duration {
-        let place = (self.0.len() as f64 * at).ceil() as usize;
-        self.0[place.clamp(1, self.0.len()) - 1]
+        let place = (self.sorted.len() as f64 * at).ceil() as usize;
+        self.sorted[place.clamp(1, self.sorted.len()) - 1]
+    }
+
+    /// How many of them were answered while requests still came, of all that did.
+    pub(crate) fn part_in_time(&self) -> f64 {
+        self.in_time as f64 / self.sorted.len() as f64
     }
 }
 
@@ -54,7 +63,7 @@ pub(crate) fn run(goal: &Goal, streams: &[Stream], time: Duration, seed: u64) ->
                 let all_are_open = &all_are_open;
                 scope.spawn(move || {
                     if stream.stands_back {
-                        setpriority_process(None, NICEST).unwrap();
+                        stand_back();
                     }
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                     runtime.block_on(async {
@@ -69,8 +78,16 @@ pub(crate) fn run(goal: &Goal, streams: &[Stream], time: Duration, seed: u64) ->
     })
 }
 
-/// Whoever is not as nice comes first: `nice` of these threads (setpriority(2), which counts for a thread on Linux).
-const NICEST: i32 = 19;
+/// Lets this thread, and those that it begins, run only while no other wants to: SCHED_IDLE (sched(7)). `nice` is not enough, as the least of
+/// threads may finish its time slice of some milliseconds, and whoever is measured waits meanwhile.
+fn stand_back() {
+    let thread = rustix::thread::gettid().as_raw_pid().to_string();
+    let ended = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status();
+    assert!(
+        ended.is_ok_and(|ended| ended.success()),
+        "chrt (package util-linux) could not make a thread idle"
+    );
+}
 
 /// The connections of one stream.
 struct Lane {
@@ -92,7 +109,7 @@ impl Lane {
     async fn ask(self, rate: f64, time: Duration, random: Random) -> io::Result<Waits> {
         let (due, queue) = unbounded_channel();
         thread::spawn(move || pace(&due, rate, time, random));
-        let last = Instant::now() + time + Duration::from_secs(1);
+        let over = Instant::now() + time;
         let queue = Arc::new(Mutex::new(queue));
         let turn = Arc::new(AtomicUsize::new(0));
         let mut askers = JoinSet::new();
@@ -103,15 +120,17 @@ impl Lane {
                 Arc::clone(&self.requests),
                 Arc::clone(&turn),
                 self.expected,
-                last,
+                over,
             ));
         }
-        let mut all = Vec::new();
+        let mut waits = Waits { sorted: Vec::new(), in_time: 0 };
         while let Some(asked) = askers.join_next().await {
-            all.extend(asked.unwrap()?);
+            let (waited, in_time) = asked.unwrap()?;
+            waits.sorted.extend(waited);
+            waits.in_time += in_time;
         }
-        all.sort_unstable();
-        Ok(Waits(all))
+        waits.sorted.sort_unstable();
+        Ok(waits)
     }
 }
 
@@ -121,19 +140,23 @@ async fn ask(
     requests: Arc<Vec<Vec<u8>>>,
     turn: Arc<AtomicUsize>,
     expected: &'static [u16],
-    last: Instant,
-) -> io::Result<Vec<Duration>> {
-    let mut waits = Vec::new();
+    over: Instant,
+) -> io::Result<(Vec<Duration>, usize)> {
+    let (mut waits, mut in_time) = (Vec::new(), 0);
     loop {
         let due = queue.lock().await.recv().await;
-        let Some(due) = due else { return Ok(waits) };
-        if Instant::now() < last {
+        let Some(due) = due else { return Ok((waits, in_time)) };
+        if Instant::now() < over + PATIENCE {
             let at = turn.fetch_add(1, Ordering::Relaxed);
             wire.exchange(&requests[at % requests.len()], expected).await?;
+            in_time += usize::from(Instant::now() <= over);
         }
         waits.push(due.elapsed());
     }
 }
+
+/// How long after the last one is due requests are still asked.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Tells when requests are due. A thread, because the runtime's timers know milliseconds only.
 fn pace(due: &UnboundedSender<Instant>, rate: f64, time: Duration, mut random: Random) {

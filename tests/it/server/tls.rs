@@ -1,6 +1,10 @@
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use channelgate::server::{Config, Tls};
@@ -8,6 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -56,6 +61,16 @@ impl Authority {
         alpn: &[&[u8]],
         versions: &[&'static SupportedProtocolVersion],
     ) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(stage.address).await.unwrap();
+        self.connect_over(tcp, alpn, versions).await
+    }
+
+    async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        tcp: S,
+        alpn: &[&[u8]],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsStream<S> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -66,7 +81,6 @@ impl Authority {
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("localhost").unwrap();
-        let tcp = TcpStream::connect(stage.address).await.unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
     }
 }
@@ -98,6 +112,77 @@ async fn protocol_is_negotiated() {
     // Pasted URLs are mended over TLS too.
     let mut http1 = Client(authority.connect(&stage, &[], BOTH).await);
     assert!(http1.get("/t/<TOKEN>").await.ends_with("/t/%3CTOKEN%3E"));
+}
+
+/// A connection that counts the TLS records which come over it.
+struct Tap {
+    tcp: TcpStream,
+    records: Arc<AtomicUsize>,
+    /// The head of the record that is coming, as far as it is there; and the bytes that are left of the one that has come.
+    head: Vec<u8>,
+    left: usize,
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buf))?;
+        for &byte in &buf.filled()[before..] {
+            if self.left > 0 {
+                self.left -= 1;
+                continue;
+            }
+            self.head.push(byte);
+            if let [_, _, _, a, b] = self.head[..] {
+                self.left = usize::from(u16::from_be_bytes([a, b]));
+                self.head.clear();
+                self.records.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn http2_frames_go_out_in_full_records() {
+    let authority = Authority::new();
+    authority.issue();
+    let stage = Stage::start_with(Config::default(), Some(authority.load()));
+    let records = Arc::new(AtomicUsize::new(0));
+    let tcp = TcpStream::connect(stage.address).await.unwrap();
+    let tap = Tap { tcp, records: Arc::clone(&records), head: Vec::new(), left: 0 };
+    let stream = authority.connect_over(tap, &[b"h2"], BOTH).await;
+    let window = 4 << 20;
+    let settings = frames::setting(frames::INITIAL_WINDOW_SIZE, window);
+    let mut http2 = Http2::open(Client(stream), &settings).await;
+    http2.send(frames::window_update(0, window)).await;
+    http2.send(frames::get(1, "/peer")).await;
+    assert!(http2.body(1).await.is_ok());
+
+    let before = records.load(Ordering::Relaxed);
+    http2.send(frames::get(3, "/piece")).await;
+    assert_eq!(http2.body(3).await, Ok(1 << 20));
+    let records = records.load(Ordering::Relaxed) - before;
+    // A MiB is 64 frames and 64 records. Each frame for itself would be two records.
+    assert!((64..100).contains(&records), "{records} records");
 }
 
 #[tokio::test]
