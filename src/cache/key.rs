@@ -1,7 +1,10 @@
 //! What an object of the cache is of: a file of a channel, as one set of upstreams has it. Never of a client or its credential.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::hash::BuildHasher as _;
 
+use hashbrown::DefaultHashBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
@@ -64,10 +67,46 @@ impl Part {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyDigest([u8; 32]);
 
+thread_local! {
+    static LATEST: RefCell<Latest> = RefCell::new(Latest {
+        slots: [const { None }; LATEST_MAX],
+        hash: DefaultHashBuilder::default(),
+    });
+}
+
+/// The keys of the files that were asked for last, each in the one slot that its path has.
+struct Latest {
+    slots: [Option<Key>; LATEST_MAX],
+    hash: DefaultHashBuilder,
+}
+
+impl Latest {
+    fn slot(&mut self, path: &str) -> Option<&mut Option<Key>> {
+        let hash = usize::try_from(self.hash.hash_one(path) % LATEST_MAX as u64).ok()?;
+        self.slots.get_mut(hash)
+    }
+}
+
+/// Some tens of kilobytes for each thread.
+const LATEST_MAX: usize = 256;
+
 impl Key {
-    /// The key of a file.
+    /// The key of a file. What this thread was asked for a moment ago is not digested again.
     pub fn new(channel: &ChannelName, upstreams: UpstreamsId, path: &UpstreamPath) -> Self {
-        Self::from_parts(channel.clone(), upstreams, path.decoded().to_owned(), Part::File)
+        let path = path.decoded();
+        LATEST.with_borrow_mut(|latest| {
+            let Some(slot) = latest.slot(path) else {
+                return Self::from_parts(channel.clone(), upstreams, path.to_owned(), Part::File);
+            };
+            let is_it =
+                |key: &&Self| key.path == path && key.upstreams == upstreams && key.channel == *channel;
+            if let Some(key) = slot.as_ref().filter(is_it) {
+                return key.clone();
+            }
+            let key = Self::from_parts(channel.clone(), upstreams, path.to_owned(), Part::File);
+            *slot = Some(key.clone());
+            key
+        })
     }
 
     /// The key of what else is kept for the same path.
