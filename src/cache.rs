@@ -54,9 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::body::{Body, BodyError, Origin};
-pub use self::disk::{
-    Disk, DiskConfig, Draft, DraftError, Entry, Object, OpenError, Pin, Totals, Verdict, Walk,
-};
+pub use self::disk::{Disk, DiskConfig, Draft, DraftError, Entry, Object, OpenError, Totals, Verdict, Walk};
 pub use self::facts::{Facts, Proof};
 pub use self::filling::{Filling, Head};
 pub use self::flight::{FillError, Flights, Landed};

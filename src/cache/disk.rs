@@ -56,7 +56,7 @@ use super::meters::Meters;
 use crate::clock::{Clock, Timestamp};
 
 pub use self::draft::{Draft, DraftError};
-pub use self::object::{Object, Pin};
+pub use self::object::Object;
 pub use self::upkeep::Verdict;
 pub use self::walk::{Entry, Walk};
 

@@ -94,18 +94,12 @@ impl Key {
     /// The key of a file. What this thread was asked for a moment ago is not digested again.
     pub fn new(channel: &ChannelName, upstreams: UpstreamsId, path: &UpstreamPath) -> Self {
         let path = path.decoded();
-        LATEST.with_borrow_mut(|latest| {
-            let Some(slot) = latest.slot(path) else {
-                return Self::from_parts(channel.clone(), upstreams, path.to_owned(), Part::File);
-            };
-            let is_it =
-                |key: &&Self| key.path == path && key.upstreams == upstreams && key.channel == *channel;
-            if let Some(key) = slot.as_ref().filter(is_it) {
-                return key.clone();
-            }
-            let key = Self::from_parts(channel.clone(), upstreams, path.to_owned(), Part::File);
-            *slot = Some(key.clone());
-            key
+        let make = || Self::from_parts(channel.clone(), upstreams, path.to_owned(), Part::File);
+        let is_it = |key: &Self| key.path == path && key.upstreams == upstreams && key.channel == *channel;
+        LATEST.with_borrow_mut(|latest| match latest.slot(path) {
+            Some(Some(key)) if is_it(key) => key.clone(),
+            Some(slot) => slot.insert(make()).clone(),
+            None => make(),
         })
     }
 

@@ -203,9 +203,7 @@ impl Served {
         };
         Ok(asked.served(extent, head.validators, head.cache_control, content).of_length(head.length))
     }
-}
 
-impl Served {
     /// The same of a file of so many bytes.
     fn of_length(mut self: Box<Self>, length: Option<u64>) -> Box<Self> {
         self.length = length;

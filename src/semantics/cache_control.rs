@@ -41,9 +41,6 @@ impl CacheControl {
     /// Reads all `Cache-Control` fields, `Age`, and `Expires` with `Date`; unknown directives are ignored.
     pub fn of(fields: &Fields) -> Self {
         let mut directives = Self::default();
-        if [CACHE_CONTROL, EXPIRES, AGE].iter().all(|name| !fields.contains(name)) {
-            return directives;
-        }
         let values = fields.get_all(&CACHE_CONTROL).filter_map(|value| value.to_str().ok());
         for directive in values.flat_map(|value| value.split(',')) {
             let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));

@@ -291,8 +291,7 @@ impl<R: Respond> AsyncRead for Wire<R> {
 impl<R: Respond> AsyncWrite for Wire<R> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.protocol == Protocol::Http2 {
-            let Self { gathered, transport, .. } = &mut *self;
-            return gathered.poll_write(transport, &[IoSlice::new(buf)], cx);
+            return self.poll_write_vectored(cx, &[IoSlice::new(buf)]);
         }
         if self.instead.is_none() {
             self.instead = self.instead_of(buf);

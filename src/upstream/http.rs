@@ -350,7 +350,7 @@ impl Http {
             }
         };
         let credential = self.credential.header().filter(|_| hop.is_trusted);
-        match plain.send(&Asking { method, target, headers, credential }, deadline).await {
+        match plain.send(&Asking { method, target, headers, credential, deadline }).await {
             Ok(Answered::Usual(head, body)) => Ok(Received {
                 status: head.status,
                 headers: head.headers,

@@ -5,10 +5,10 @@
 //! is full, the CLOCK algorithm chooses who goes: verdicts that were recalled since the hand last passed get a second chance; after a few of
 //! them the next one goes regardless, so that no insertion holds the lock for long.
 //!
-//! Measured on two vCPUs (Zen 5), random tokens, the record read from memory too: 75 ns a recall of 10,000 and 0.6 µs of 1,000,000, where
+//! Measured on two vCPUs (Zen 5) with a general table in the place of this one, random tokens, the record read from memory too: 75 ns a recall of 10,000 and 0.6 µs of 1,000,000, where
 //! every step is a cache miss; 25 ns for the same token again and again, 55 ns with both vCPUs at it. That is half of what one lock around
 //! one standard map with its own hash costs. By its sizes it takes some 68 bytes a verdict on a known token beside its record
-//! (`benches/admit.rs` measures both together, and the whole way): the entry of 64, and four to eight in the table. moka takes 1 µs and 320 bytes,
+//! (`benches/admit.rs` measures both together, and the whole way): the entry of 64, and five to nine in the table. moka takes 1 µs and 320 bytes,
 //! and could not check a reading against the feed under the lock that forgetting takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,18 +17,12 @@ use crate::clock::{self, Timestamp};
 use crate::reading::{Held, Hold, Warmth};
 use crate::semantics::Validators;
 
-/// An open object. It is not evicted while this, a clone or a [`Pin`] of it lives; where it is replaced or purged meanwhile, its bytes can
+/// An open object. It is not evicted while this, a clone or [`Object::hold`] of it lives; where it is replaced or purged meanwhile, its bytes can
 /// be read on.
 #[derive(Clone)]
 pub struct Object {
     opened: Arc<Opened>,
     validated_at: Timestamp,
-}
-
-/// Keeps an object from being evicted.
-#[derive(Clone)]
-pub struct Pin {
-    _opened: Arc<Opened>,
 }
 
 /// What all who use an object share.
@@ -75,12 +69,7 @@ impl Object {
         &self.opened.file
     }
 
-    /// Keeps it from being evicted.
-    pub fn pin(&self) -> Pin {
-        Pin { _opened: Arc::clone(&self.opened) }
-    }
-
-    /// The same, for whoever reads its file.
+    /// Keeps it from being evicted, for whoever reads its file.
     pub fn hold(&self) -> Held {
         Arc::clone(&self.opened) as Held
     }

@@ -232,8 +232,8 @@ async fn least_recently_used_object_makes_room_and_one_in_use_does_not() {
     put(&disk, "e", b"x").await;
     assert_eq!(holds(&disk, &["a", "b", "c", "d", "e"]).await, [true, false, true, true, true]);
 
-    let pin = disk.find(&key("c")).await.unwrap().pin();
-    let pins = [disk.peek(&key("a")).await.unwrap().pin(), pin.clone()];
+    let pin = disk.find(&key("c")).await.unwrap().hold();
+    let pins = [disk.peek(&key("a")).await.unwrap().hold(), pin.clone()];
     put(&disk, "f", &blocks(2)).await;
     assert_eq!(holds(&disk, &["a", "c", "d", "e", "f"]).await, [true, true, false, false, true]);
     assert_eq!(disk.totals().bytes, 4 * SMALL);

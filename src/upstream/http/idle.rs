@@ -22,8 +22,8 @@ pub(in crate::upstream) struct Link {
     pub(super) alarm: Alarm,
 }
 
-/// Ends what takes too long. It has its place among the runtime's timers for as long as there is something to end now and then: moving it on costs
-/// a fifth of what a new one does.
+/// Ends what takes too long. It has its place among the runtime's timers for as long as there is something to end now and then: a new one for each
+/// request took eleven of its 140 locked instructions.
 #[derive(Default)]
 pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
 

@@ -54,6 +54,8 @@ pub(super) struct Asking<'a> {
     pub(super) headers: &'a HeaderMap,
     /// A header besides.
     pub(super) credential: Option<(&'a HeaderName, &'a HeaderValue)>,
+    /// When the head of the response has to be there.
+    pub(super) deadline: Instant,
 }
 
 /// A response of which the head is there.
@@ -96,20 +98,19 @@ impl Plain {
             && self.detours.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 
-    /// One request and the head of its response, which has to be there at `deadline`. It is sent again, once, if the connection was used before
-    /// and ends without a response.
-    pub(super) async fn send(&self, asking: &Asking<'_>, deadline: Instant) -> Result<Answered, Unanswered> {
+    /// One request and the head of its response. It is sent again, once, if the connection was used before and ends without a response.
+    pub(super) async fn send(&self, asking: &Asking<'_>) -> Result<Answered, Unanswered> {
         // One that fails was closed by the peer while nobody used it.
         if let Some(mut link) = self.pool.take()
-            && let Ok(Some(parsed)) = self.exchange(&mut link, asking, deadline).await?
+            && let Ok(Some(parsed)) = self.exchange(&mut link, asking).await?
         {
-            return self.answered(link, parsed, asking, deadline).await;
+            return self.answered(link, parsed, asking).await;
         }
-        let connecting = Box::pin(timeout_at(deadline, self.connector.tcp(&self.host, self.port)));
+        let connecting = Box::pin(timeout_at(asking.deadline, self.connector.tcp(&self.host, self.port)));
         let tcp = connecting.await.map_err(|_| Unanswered::Late)?.map_err(Unanswered::Connect)?;
         let mut link = Link::new(tcp);
-        match self.exchange(&mut link, asking, deadline).await? {
-            Ok(Some(parsed)) => self.answered(link, parsed, asking, deadline).await,
+        match self.exchange(&mut link, asking).await? {
+            Ok(Some(parsed)) => self.answered(link, parsed, asking).await,
             Ok(None) => Err(Unanswered::Closed(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(Unanswered::Closed(error)),
         }
@@ -120,7 +121,6 @@ impl Plain {
         &self,
         link: &mut Link,
         asking: &Asking<'_>,
-        deadline: Instant,
     ) -> Result<io::Result<Option<Parsed>>, Unanswered> {
         let Link { tcp, buffer, alarm } = link;
         let exchange = async {
@@ -141,7 +141,7 @@ impl Plain {
                 }
             }
         };
-        alarm.before(deadline, exchange).await.ok_or(Unanswered::Late)
+        alarm.before(asking.deadline, exchange).await.ok_or(Unanswered::Late)
     }
 
     async fn answered(
@@ -149,13 +149,12 @@ impl Plain {
         mut link: Link,
         parsed: Parsed,
         asking: &Asking<'_>,
-        deadline: Instant,
     ) -> Result<Answered, Unanswered> {
         let Parsed::Whole(head) = parsed else {
             self.detours.store(DETOURS, Ordering::Relaxed);
             let replay =
                 Replay { received: link.buffer.freeze(), tcp: link.tcp, is_asked: false, waiting: None };
-            let response = Box::pin(timeout_at(deadline, replay.response(asking.method))).await;
+            let response = Box::pin(timeout_at(asking.deadline, replay.response(asking.method))).await;
             let response = response.map_err(|_| Unanswered::Late)?;
             return response.map(Answered::Hypers).map_err(Unanswered::Hypers);
         };
